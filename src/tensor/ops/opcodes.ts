@@ -1,0 +1,65 @@
+/**
+ * The numbers by which a program names its kernels. kernels/ink.h has the same list (a test compares them), and kernels/README.md says
+ * what each kernel computes from its inputs, ints and floats.
+ */
+export const opcodes = {
+  elementwise: 0,
+  stridedCopy: 1,
+  concat: 2,
+  cast: 3,
+  sum: 4,
+  max: 5,
+  softmax: 6,
+  logSoftmax: 7,
+  normalize: 8,
+  normalizeGrad: 9,
+  matmul: 10,
+  quantize8: 11,
+  expertMatmul: 12,
+  expertOuter: 13,
+  gather: 14,
+  scatterAdd: 15,
+  takeLast: 16,
+  putLast: 17,
+  topk: 18,
+  crossEntropy: 19,
+  crossEntropyGrad: 20,
+  ropeTable: 21,
+  rope: 22,
+  attention: 23,
+  attentionGrad: 24,
+  kvWrite: 25,
+  pagedAttention: 26,
+  random: 27,
+} as const;
+
+export type OpcodeName = keyof typeof opcodes;
+
+/** The numbers of the instructions of an element-wise program. */
+export const elementwiseCodes = {
+  add: 0,
+  sub: 1,
+  mul: 2,
+  div: 3,
+  maximum: 4,
+  minimum: 5,
+  greater: 6,
+  where: 7,
+  affine: 8,
+  clamp: 9,
+  neg: 10,
+  exp: 11,
+  log: 12,
+  sqrt: 13,
+  rsqrt: 14,
+  reciprocal: 15,
+  abs: 16,
+  square: 17,
+  tanh: 18,
+  sigmoid: 19,
+  relu: 20,
+  erf: 21,
+  gelu: 22,
+  geluTanh: 23,
+  silu: 24,
+} as const;
