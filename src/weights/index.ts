@@ -2,4 +2,5 @@
 
 export * from './dtype.ts';
 export * from './model_file.ts';
+export * from './quants/index.ts';
 export * from './source.ts';

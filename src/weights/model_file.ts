@@ -1,6 +1,7 @@
 /** What every reader answers: a file's metadata and where each of its tensors lies. No tensor is read until asked for. */
 
 import type { WeightType } from './dtype.ts';
+import { toFloat32 } from './quants/index.ts';
 import type { ByteSource } from './source.ts';
 
 /** A typed number of a GGUF file keeps its width here, so that a file can be written again as it was. */
@@ -47,4 +48,13 @@ export interface WeightFile {
 /** The stored bytes of a tensor, as they lie in the file. A view where the source allows; do not write into it. */
 export function tensorBytes(entry: TensorEntry): Uint8Array {
   return entry.source.bytes(entry.offset, entry.byteLength);
+}
+
+/**
+ * The values of a tensor as float32, dequantised where needed: a fresh array.
+ * @throws FileFormatError when the file no longer holds them.
+ */
+export function tensorFloat32(entry: TensorEntry): Float32Array {
+  const count = entry.shape.reduce((product, dimension) => product * dimension, 1);
+  return toFloat32(entry.type, tensorBytes(entry), count);
 }
