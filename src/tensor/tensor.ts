@@ -28,7 +28,8 @@ export type OpOrigin = {
     readonly kind: 'op';
     readonly op: K;
     readonly attrs: OpAttrs[K];
-    readonly inputs: readonly Tensor[];
+    /** In the order of the op's row; an optional input that is absent is null. */
+    readonly inputs: readonly (Tensor | null)[];
   };
 }[OpName];
 
@@ -48,9 +49,9 @@ export class Tensor implements TensorType {
     return this.shape.length;
   }
 
-  /** The inputs of the op that makes this tensor; none for sources. */
+  /** The inputs that are there of the op that makes this tensor; none for sources. */
   get inputs(): readonly Tensor[] {
-    return this.origin.kind === 'op' ? this.origin.inputs : [];
+    return this.origin.kind === 'op' ? this.origin.inputs.filter((input) => input !== null) : [];
   }
 
   toString(): string {

@@ -1,0 +1,16 @@
+/** Common subexpressions: what is computed twice from the same inputs is computed once. */
+import { rowOf } from '../ops/table.ts';
+import type { Tensor } from '../tensor.ts';
+import { type NamedTensors, rebuild, withInputs } from './rebuild.ts';
+
+export function share(outputs: NamedTensors): NamedTensors {
+  const seen = new Map<string, Tensor>();
+  return rebuild(outputs, (old, inputs) => {
+    const { op, attrs } = old.origin;
+    if (rowOf(op).mutates !== undefined) return null;
+    const key = `${op} ${JSON.stringify(attrs)} ${inputs.map((input) => input?.id ?? '-').join(' ')}`;
+    const tensor = seen.get(key) ?? withInputs(old, inputs);
+    seen.set(key, tensor);
+    return tensor;
+  });
+}
