@@ -63,6 +63,10 @@ export class Cursor {
 
   /** The next `length` bytes: a view. */
   bytes(length: number, where: string): Uint8Array {
+    if (length <= windowBytes / 16) {
+      const at = this.take(length, where);
+      return this.window.subarray(at, at + length);
+    }
     this.checkCount(length, 1, where);
     const bytes = this.source.bytes(this.offset, length);
     this.offset += length;

@@ -80,3 +80,20 @@ export function checkRange(
     );
   }
 }
+
+/** A part of another source, as if it were a file of its own: a record of an archive. */
+export class SliceSource implements ByteSource {
+  constructor(
+    private readonly whole: ByteSource,
+    private readonly start: number,
+    readonly size: number,
+    readonly name: string,
+  ) {
+    checkRange(whole, start, size);
+  }
+
+  bytes(offset: number, length: number): Uint8Array {
+    checkRange(this, offset, length);
+    return this.whole.bytes(this.start + offset, length);
+  }
+}
