@@ -174,7 +174,11 @@ function urlQuote(run: string, safe: string): string {
 }
 
 const urlencode: Named = (input, _args, runtime) => {
-  const quote = (value: Value, safe: string): Str => mapWhole(toStr(value, runtime), (run) => urlQuote(run, safe));
+  const quote = (value: Value, safe: string): Str =>
+    mapWhole(toStr(value, runtime), (run) => {
+      const quoted = urlQuote(run, safe);
+      return safe === '' ? quoted.replaceAll('%20', '+') : quoted;
+    });
   if (input instanceof Str || !(input instanceof Dict || input instanceof List)) return runtime.made(quote(input, '/'));
   const entries = input instanceof Dict ? pairs(input, runtime).items : input.items;
   const parts: Str[] = entries.flatMap((entry, i) => {

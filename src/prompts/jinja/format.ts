@@ -61,8 +61,7 @@ function field(
   if (name === '' || /^\d+$/.test(name)) {
     const index = name === '' ? numbering.next++ : Number(name);
     value = args[index];
-    if (value === undefined)
-      throw new Failure('IndexError', `Replacement index ${index} out of range for positional args tuple`);
+    if (value === undefined) throw new Failure('IndexError', 'tuple index out of range');
   } else {
     value = keywords.get(name);
     if (value === undefined) throw new Failure('KeyError', `'${name}'`);

@@ -61,12 +61,16 @@ export function tokenize(template: string, file: string): Token[] {
   let at = 0;
   let line = 1;
   let lineStarting = true;
+  let newLine = source.indexOf('\n');
 
   const fail = (reason: string): never => {
     throw new ChatTemplateError('TemplateSyntaxError', reason, line, file);
   };
   const advance = (to: number): void => {
-    for (let i = source.indexOf('\n', at); i >= 0 && i < to; i = source.indexOf('\n', i + 1)) line++;
+    while (newLine >= 0 && newLine < to) {
+      line++;
+      newLine = source.indexOf('\n', newLine + 1);
+    }
     lineStarting = to > 0 && source[to - 1] === '\n';
     at = to;
   };

@@ -78,7 +78,7 @@ function arithmetic(operator: string, x: number, y: number, isFloat: boolean): V
       return new Float(x / y);
     case '//':
     case '%': {
-      if (y === 0) throw new Failure('ZeroDivisionError', 'division by zero');
+      if (y === 0) throw new Failure('ZeroDivisionError', 'integer modulo by zero');
       const rest = x % y;
       const modulo = rest !== 0 && rest < 0 !== y < 0 ? rest + y : rest;
       return make(operator === '%' ? modulo : Math.round((x - modulo) / y));
