@@ -1,0 +1,48 @@
+/** What the parts of generation say to each other. */
+
+/** One step's scores for one sequence: unnormalised log-probabilities of every token, changed in place by processors. */
+export type Scores = Float32Array;
+
+/** What a processor may know of the sequence it works on. */
+export interface ProcessorContext {
+  /** Prompt and generated tokens so far. */
+  readonly tokens: readonly number[];
+  /** How many of them are the prompt. */
+  readonly promptLength: number;
+}
+
+/** A pure function over scores: changes `scores` in place. Reasons to remove a token set it to -Infinity. */
+export type LogitsProcessor = (scores: Scores, context: ProcessorContext) => void;
+
+/** Why a generation ended. */
+export type FinishReason = 'eos' | 'length' | 'stop_string' | 'time' | 'aborted';
+
+/** Settings of one generation, complete and checked: see settings.ts. Names and defaults are those of Hugging Face's `generate`. */
+export interface GenerationSettings {
+  readonly do_sample: boolean;
+  /** Most new tokens; resolved from max_new_tokens, max_length and the defaults. */
+  readonly max_new_tokens: number;
+  readonly min_length: number;
+  readonly min_new_tokens: number;
+  readonly temperature: number;
+  readonly top_k: number;
+  readonly top_p: number;
+  readonly min_p: number | null;
+  readonly typical_p: number;
+  readonly epsilon_cutoff: number;
+  readonly eta_cutoff: number;
+  readonly repetition_penalty: number;
+  readonly no_repeat_ngram_size: number;
+  readonly bad_words_ids: readonly (readonly number[])[];
+  readonly suppress_tokens: readonly number[];
+  readonly begin_suppress_tokens: readonly number[];
+  readonly renormalize_logits: boolean;
+  readonly remove_invalid_values: boolean;
+  readonly num_return_sequences: number;
+  readonly eos_token_id: readonly number[];
+  readonly pad_token_id: number | null;
+  readonly stop_strings: readonly string[];
+  /** Seconds; null for no limit. */
+  readonly max_time: number | null;
+  readonly seed: number;
+}
