@@ -176,7 +176,7 @@ function transpose(given: Matrix): Matrix {
 /** The bytes at the start of a buffer of their own, unless they are there already. */
 function aligned(bytes: Uint8Array, to: number): Uint8Array<ArrayBuffer> {
   const whole = bytes.byteOffset === 0 && bytes.buffer.byteLength === bytes.byteLength && bytes.byteLength % to === 0;
-  return (whole && bytes.buffer instanceof ArrayBuffer ? bytes : bytes.slice()) as Uint8Array<ArrayBuffer>;
+  return whole && bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : new Uint8Array(bytes);
 }
 
 /** Rows along the second last dimension of a matrix, or along the last of a vector or of a bias for each expert. */

@@ -173,6 +173,9 @@ function namesFromGguf(input: WeightFile, entries: readonly TensorEntry[]): Nami
   return { jobs, dropped, notes: [], config };
 }
 
+/** Architectures whose embedding is also the output when config.json does not say. */
+const tiedByDefault = ['gpt2', 'gemma3'];
+
 function namesForGguf(input: WeightFile, entries: readonly TensorEntry[], options: ConvertOptions): Naming {
   const config = options.config ?? (input.format === 'llama2c' ? llama2cToConfig(input) : undefined);
   if (!config) {

@@ -32,7 +32,7 @@ export function createReferenceBackend(): Backend {
   return {
     info: { name: 'reference', variant: 'typescript', threads: 1 },
     allocate: (bytes) => new ReferenceBuffer(new Uint8Array(bytes)),
-    adopt: (bytes) => new ReferenceBuffer(bytes.byteOffset % 4 === 0 ? bytes : bytes.slice()),
+    adopt: (bytes) => new ReferenceBuffer(bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes)),
     write(buffer, offset, bytes) {
       own(buffer).bytes.set(bytes, offset);
       own(buffer).decoded.clear();

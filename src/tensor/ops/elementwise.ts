@@ -31,7 +31,7 @@ const evaluate: Readonly<Record<ElementwiseInstruction['op'], Evaluate>> = {
   square: (a) => a * a,
   tanh: Math.tanh,
   sigmoid: (a) => 1 / (1 + Math.exp(-a)),
-  relu: (a) => (a > 0 ? a : a === a ? 0 : a),
+  relu: (a) => (a > 0 ? a : Number.isNaN(a) ? a : 0),
   erf,
   gelu: (a) => 0.5 * a * (1 + erf(a * Math.SQRT1_2)),
   geluTanh: (a) => 0.5 * a * (1 + Math.tanh(SQRT_2_OVER_PI * (a + 0.044715 * a * a * a))),

@@ -51,7 +51,9 @@ function fuseElementwise(outputs: NamedTensors): NamedTensors {
   }
   const now = new Map<Tensor, Tensor>();
   return rebuild(outputs, (old, inputs) => {
-    old.origin.inputs.forEach((input, i) => input && now.set(input, inputs[i]!));
+    old.origin.inputs.forEach((input, i) => {
+      if (input) now.set(input, inputs[i]!);
+    });
     const group = groups.get(old);
     if (!group) return null;
     const { leaves, program } = programOf(group);

@@ -1,0 +1,184 @@
+/* The packed matrix product, after Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008).
+ *
+ * b is packed into panels of INK_TILE_N columns, a into panels of INK_TILE_M rows, and a tile of accumulators that fills the registers
+ * runs over a stretch of k. Between stretches of k the accumulators rest in memory, which loses nothing: the chain of an element is the
+ * same as in one stretch. */
+#include "gemm_panel.h"
+
+#define INK_TILE_N (2 * INK_W)
+#if defined(INK_SIMD_AVX512) || defined(INK_SIMD_NEON)
+#define INK_TILE_M 12 /* 24 accumulators of 32 registers */
+#else
+#define INK_TILE_M 6 /* 12 of 16 */
+#endif
+
+/* A stretch of k; rows of a packed at once (second-level cache); columns of b packed at once. */
+#define INK_K_STRETCH 256
+#define INK_A_ROWS (INK_TILE_M * 24)
+#define INK_B_COLUMNS (INK_TILE_N * 64)
+
+/* Where sums rest: rows of y, or of a tile in scratch where y still holds a residual. */
+#define INK_REST_FLOATS ((size_t)256 << 10)
+
+typedef struct {
+  float *a, *b, *rest; /* rest: NULL when sums rest in y */
+} ink_packed;
+
+/* a[m0 + i][k0 …] for i < rows as [panel][k][INK_TILE_M], zeros below the last row. */
+static void ink_pack_a(const ink_product *p, int64_t m0, int64_t rows, int64_t k0, int64_t length, float *to) {
+  for (int64_t i = 0; i < rows; i += INK_TILE_M, to += INK_TILE_M * length) {
+    int64_t count = rows - i < INK_TILE_M ? rows - i : INK_TILE_M;
+    if (count < INK_TILE_M) memset(to, 0, (size_t)(INK_TILE_M * length) * sizeof *to);
+    if (p->a_type == INK_F32 && p->transpose_a) {
+      const float *a = (const float *)p->a + m0 + i;
+      for (int64_t k = 0; k < length; k++) {
+        memcpy(to + k * INK_TILE_M, a + ink_mapped(p->a_row, k0 + k) * p->lda, (size_t)count * sizeof *to);
+      }
+    } else if (p->a_type == INK_F32) {
+      for (int64_t r = 0; r < count; r++) {
+        const float *a = (const float *)p->a + ink_mapped(p->a_row, m0 + i + r) * p->lda + k0;
+        for (int64_t k = 0; k < length; k++) to[k * INK_TILE_M + r] = a[k];
+      }
+    } else {
+      for (int64_t r = 0; r < count; r++) {
+        for (int64_t k = 0; k < length; k++) to[k * INK_TILE_M + r] = ink_a_element(p, m0 + i + r, k0 + k);
+      }
+    }
+  }
+}
+
+/* The columns n0 … n0+columns-1 as [panel][k][INK_TILE_N]. at[] receives two groups of each panel. */
+static void ink_pack_b(const ink_product *p, int64_t n0, int64_t columns, int64_t k0, int64_t length, float *to) {
+  for (int64_t j = 0; j < columns; j += INK_TILE_N, to += INK_TILE_N * length) {
+    for (int g = 0; g < 2; g++) {
+      int64_t column = n0 + j + g * INK_W, wanted = columns - j - g * INK_W;
+      float *half = to + g * INK_W;
+      if (wanted >= INK_W || !p->transpose_b) {
+        if (wanted > 0) {
+          ink_columns at = ink_columns_at(p, column, n0 + columns);
+          ink_panel(p, &at, k0, length, half, INK_TILE_N);
+        } else {
+          for (int64_t k = 0; k < length; k++) vf_store(half + k * INK_TILE_N, (vf){0});
+        }
+        continue;
+      }
+      /* the last few rows of a transposed b: the wanted lanes move to the front */
+      for (int64_t k = 0; k < length; k++) vf_store(half + k * INK_TILE_N, (vf){0});
+      for (int64_t done = 0; done < wanted;) {
+        float lanes[INK_PANEL_STEP][INK_W];
+        ink_columns at = ink_columns_at(p, column + done, n0 + columns);
+        for (int64_t k = 0; k < length; k += INK_PANEL_STEP) {
+          int64_t count = length - k < INK_PANEL_STEP ? length - k : INK_PANEL_STEP;
+          ink_panel(p, &at, k0 + k, count, lanes[0], INK_W);
+          for (int64_t i = 0; i < count; i++) {
+            memcpy(half + (k + i) * INK_TILE_N + done, lanes[i] + at.first, (size_t)at.count * sizeof *half);
+          }
+        }
+        done += at.count;
+      }
+    }
+  }
+}
+
+/* The tile in registers: acc += a panel · b panel over `length` elements of k. */
+INK_INLINE void ink_gemm_tile(const float *a, const float *b, int64_t length, vf acc[INK_TILE_M][2]) {
+  for (int64_t k = 0; k < length; k++, a += INK_TILE_M, b += INK_TILE_N) {
+    vf b0 = vf_load(b), b1 = vf_load(b + INK_W);
+    INK_UNROLL
+    for (int r = 0; r < INK_TILE_M; r++) {
+      vf x = vf_set(a[r]);
+      acc[r][0] = vf_fma(x, b0, acc[r][0]);
+      acc[r][1] = vf_fma(x, b1, acc[r][1]);
+    }
+  }
+}
+
+/* One tile over one stretch: sums come from `rest` (unless this is the first stretch) and go back there, or at the last stretch to y. */
+static void ink_gemm_step(const ink_product *p, const float *a, const float *b, int64_t length, int64_t m, int64_t rows, int64_t n,
+                          int64_t columns, float *rest, int64_t rest_stride, int first, int last) {
+  vf acc[INK_TILE_M][2];
+  float *row[INK_TILE_M];
+  int whole = rows == INK_TILE_M && columns == INK_TILE_N;
+  float edge[INK_TILE_M][INK_TILE_N];
+  for (int r = 0; r < INK_TILE_M; r++) {
+    if (!whole && r >= rows) row[r] = edge[r];
+    else row[r] = rest ? rest + r * rest_stride : p->y + ink_mapped(p->y_row, m + r) * p->n + n;
+  }
+  if (first) {
+    INK_UNROLL
+    for (int r = 0; r < INK_TILE_M; r++) acc[r][0] = acc[r][1] = (vf){0};
+  } else {
+    if (!whole) {
+      memset(edge, 0, sizeof edge);
+      for (int r = 0; r < rows; r++) memcpy(edge[r], row[r], (size_t)columns * sizeof(float));
+    }
+    INK_UNROLL
+    for (int r = 0; r < INK_TILE_M; r++) {
+      const float *from = whole ? row[r] : edge[r];
+      acc[r][0] = vf_load(from);
+      acc[r][1] = vf_load(from + INK_W);
+    }
+  }
+  ink_gemm_tile(a, b, length, acc);
+  if (last && (p->bias || p->residual)) {
+    for (int r = 0; r < rows; r++) {
+      for (int g = 0; g < 2; g++) {
+        int64_t count = columns - g * INK_W < INK_W ? columns - g * INK_W : INK_W;
+        if (count > 0) ink_store_lanes(p, m + r, n + g * INK_W, acc[r][g], 0, (int)count);
+      }
+    }
+    return;
+  }
+  if (last && rest) {
+    for (int r = 0; r < rows; r++) row[r] = p->y + ink_mapped(p->y_row, m + r) * p->n + n;
+  }
+  INK_UNROLL
+  for (int r = 0; r < INK_TILE_M; r++) {
+    float *to = whole ? row[r] : edge[r];
+    vf_store(to, acc[r][0]);
+    vf_store(to + INK_W, acc[r][1]);
+  }
+  if (!whole) {
+    for (int r = 0; r < rows; r++) memcpy(row[r], edge[r], (size_t)columns * sizeof(float));
+  }
+}
+
+/* Rows m0 … m0+rows-1 times the packed stretch of b. */
+static void ink_gemm_rows(const ink_product *p, const ink_packed *packed, int64_t m0, int64_t rows, int64_t n0, int64_t columns,
+                          int64_t length, int64_t rest_row, int first, int last) {
+  for (int64_t j = 0; j < columns; j += INK_TILE_N) {
+    int64_t tile_columns = columns - j < INK_TILE_N ? columns - j : INK_TILE_N;
+    for (int64_t i = 0; i < rows; i += INK_TILE_M) {
+      int64_t tile_rows = rows - i < INK_TILE_M ? rows - i : INK_TILE_M;
+      float *rest = packed->rest ? packed->rest + (rest_row + i) * INK_B_COLUMNS + j : NULL;
+      ink_gemm_step(p, packed->a + i * length, packed->b + j * length, length, m0 + i, tile_rows, n0 + j, tile_columns, rest,
+                    INK_B_COLUMNS, first, last);
+    }
+  }
+}
+
+void INK_NAME(ink_product_many)(const ink_product *p, ink_rect part, uint8_t *scratch) {
+  ink_packed packed = {(float *)scratch, NULL, NULL};
+  packed.b = packed.a + INK_A_ROWS * INK_K_STRETCH;
+  /* y cannot hold resting sums while it still holds the residual */
+  int64_t pass = part.m1 - part.m0;
+  if (p->residual && p->k > INK_K_STRETCH) {
+    packed.rest = packed.b + INK_B_COLUMNS * INK_K_STRETCH;
+    pass = INK_REST_FLOATS / INK_B_COLUMNS / INK_TILE_M * INK_TILE_M;
+  }
+  for (int64_t m = part.m0; m < part.m1; m += pass) {
+    int64_t pass_end = part.m1 - m < pass ? part.m1 : m + pass;
+    for (int64_t n = part.n0; n < part.n1; n += INK_B_COLUMNS) {
+      int64_t columns = part.n1 - n < INK_B_COLUMNS ? part.n1 - n : INK_B_COLUMNS;
+      for (int64_t k = 0; k == 0 || k < p->k; k += INK_K_STRETCH) {
+        int64_t length = p->k - k < INK_K_STRETCH ? p->k - k : INK_K_STRETCH;
+        ink_pack_b(p, n, columns, k, length, packed.b);
+        for (int64_t i = m; i < pass_end; i += INK_A_ROWS) {
+          int64_t rows = pass_end - i < INK_A_ROWS ? pass_end - i : INK_A_ROWS;
+          ink_pack_a(p, i, rows, k, length, packed.a);
+          ink_gemm_rows(p, &packed, i, rows, n, columns, length, i - m, k == 0 && !p->resume, k + length == p->k);
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * The generation step of a decoder as a plan: a ragged batch of rows — chunks of prompts and single tokens of many sequences — over
+ * a paged cache of keys and values.
+ */
+import { compile, DimVar, type DType, f, type Plan, type Precision, type Tensor } from '../tensor/index.ts';
+import { decoderHidden, decoderLogits } from './decoder.ts';
+import { type Model, symbolicParameters } from './model.ts';
+
+export interface InferenceShape {
+  /** Rows (tokens) of one step at most. */
+  readonly maxRows: number;
+  /** Sequences of one step at most. */
+  readonly maxSequences: number;
+  readonly pageSize: number;
+  readonly pageCount: number;
+  /** Entries of a sequence's page table: its longest context in pages. */
+  readonly pagesPerSequence: number;
+  readonly cacheType: 'f32' | 'f16';
+  readonly precision: Precision;
+}
+
+/** A buffer that holds keys or values of one layer: (pages, key heads, page size, head width). */
+export interface CacheSpec {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+export interface InferencePlan {
+  readonly plan: Plan;
+  readonly caches: readonly CacheSpec[];
+}
+
+/**
+ * Inputs: `ids`, `positions`, `rows` (which table each row belongs to), `slots` (page * pageSize + offset of each row), all (N); `tables`
+ * (R, pagesPerSequence); `select` (L), the rows whose logits are wanted. Output: `logits` (L, V). Dimensions: N, R, L.
+ */
+export function inferencePlan(model: Model, shape: InferenceShape): InferencePlan {
+  const { config } = model;
+  const parameter = symbolicParameters(model);
+  const N = new DimVar('N', shape.maxRows);
+  const R = new DimVar('R', shape.maxSequences);
+  const L = new DimVar('L', shape.maxRows);
+  const row = (name: string) => f.input(name, 'i32', [N]);
+  const [ids, positions, rows, slots] = ['ids', 'positions', 'rows', 'slots'].map(row);
+  const tables = f.input('tables', 'i32', [R, shape.pagesPerSequence]);
+  const select = f.input('select', 'i32', [L]);
+
+  const { n_kv_head: G, head_dim: D } = config.attention;
+  const cacheShape = [shape.pageCount, G, shape.pageSize, D];
+  const caches: CacheSpec[] = [];
+  const written: Record<string, Tensor> = {};
+  const cache = (name: string, x: Tensor): Tensor => {
+    caches.push({ name, dtype: shape.cacheType, shape: cacheShape });
+    const tensor = f.kvWrite(f.parameter(name, shape.cacheType, cacheShape), x, slots);
+    written[name] = tensor;
+    return tensor;
+  };
+  const hidden = decoderHidden(config, parameter, {
+    ids,
+    positions,
+    attend({ layer, q, k, v, sinks, attrs }) {
+      const cached = { k: cache(`cache.${layer}.k`, k), v: cache(`cache.${layer}.v`, v) };
+      return f.pagedAttention(q, cached, { tables, rows, positions }, sinks, attrs); // (N, H, D)
+    },
+  }); // (N, C)
+  const logits = decoderLogits(config, parameter, f.gather(hidden, select)); // (L, V)
+  return { plan: compile({ logits, ...written }, { precision: shape.precision }), caches };
+}

@@ -1,0 +1,91 @@
+/**
+ * A text under normalisation that remembers where each of its units came from.
+ *
+ * `starts[i]`, `ends[i]` give, for unit i of the text as it is now, the range of the original (in UTF-16 units of the
+ * whole input) that it stands for. Both units of a surrogate pair carry the range of the whole character. When nobody
+ * asks for offsets the arrays are absent and every step is a plain string operation.
+ */
+export interface Alignment {
+  readonly starts: Int32Array;
+  readonly ends: Int32Array;
+}
+
+export class AlignedText {
+  constructor(
+    readonly text: string,
+    readonly alignment: Alignment | undefined,
+    /** True for what begins at the very start of the input: Metaspace with the scheme "first" asks. */
+    readonly atStart: boolean,
+  ) {}
+
+  /** The text as given, `base` units into the input. */
+  static from(text: string, base: number, tracked: boolean): AlignedText {
+    if (!tracked) return new AlignedText(text, undefined, base === 0);
+    const starts = new Int32Array(text.length);
+    const ends = new Int32Array(text.length);
+    for (let i = 0; i < text.length; i++) {
+      const unit = text.charCodeAt(i);
+      const low = i + 1 < text.length ? text.charCodeAt(i + 1) : 0;
+      if (unit >= 0xd800 && unit < 0xdc00 && low >= 0xdc00 && low < 0xe000) {
+        starts[i] = starts[i + 1] = base + i;
+        ends[i] = ends[i + 1] = base + i + 2;
+        i++;
+      } else {
+        starts[i] = base + i;
+        ends[i] = base + i + 1;
+      }
+    }
+    return new AlignedText(text, { starts, ends }, base === 0);
+  }
+
+  slice(start: number, end: number): AlignedText {
+    if (start === 0 && end === this.text.length) return this;
+    const alignment = this.alignment && {
+      starts: this.alignment.starts.subarray(start, end),
+      ends: this.alignment.ends.subarray(start, end),
+    };
+    return new AlignedText(this.text.slice(start, end), alignment, this.atStart && start === 0);
+  }
+}
+
+/** Builds the next form of an {@link AlignedText} piece by piece. */
+export class Rewriter {
+  private readonly parts: string[] = [];
+  private readonly starts: number[] = [];
+  private readonly ends: number[] = [];
+
+  constructor(private readonly source: AlignedText) {}
+
+  /** Keeps source units [start, end) as they are. */
+  keep(start: number, end: number): void {
+    if (end <= start) return;
+    this.parts.push(this.source.text.slice(start, end));
+    const { alignment } = this.source;
+    if (alignment === undefined) return;
+    for (let i = start; i < end; i++) {
+      this.starts.push(alignment.starts[i]);
+      this.ends.push(alignment.ends[i]);
+    }
+  }
+
+  /** Adds text that stands for what the source unit `unit` stands for. */
+  add(text: string, unit: number): void {
+    this.parts.push(text);
+    const { alignment } = this.source;
+    if (alignment === undefined) return;
+    const start = unit < 0 ? 0 : alignment.starts[unit];
+    const end = unit < 0 ? 0 : alignment.ends[unit];
+    for (let i = 0; i < text.length; i++) {
+      this.starts.push(start);
+      this.ends.push(end);
+    }
+  }
+
+  done(): AlignedText {
+    const alignment = this.source.alignment && {
+      starts: Int32Array.from(this.starts),
+      ends: Int32Array.from(this.ends),
+    };
+    return new AlignedText(this.parts.join(''), alignment, this.source.atStart);
+  }
+}
