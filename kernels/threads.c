@@ -1,5 +1,8 @@
 /* Each thread of the pool does every run in turn: it waits until more runs were posted than it has done, meets the others at a
  * barrier, does its share, meets them again. Thread 0 takes the run from the queue before and reports it after. */
+#if defined(__linux__)
+#define _GNU_SOURCE
+#endif
 #include "threads.h"
 
 #include "memory.h"

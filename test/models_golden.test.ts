@@ -6,6 +6,8 @@ import { Engine } from '../src/generation/engine.ts';
 import { loadModel } from '../src/models/index.ts';
 import { MemorySource, readSafetensors, readSharded, readTorch } from '../src/weights/index.ts';
 import { createReferenceBackend } from '../src/backends/reference/backend.ts';
+import { createNativeBackend } from '../src/backends/native/backend.ts';
+import { nativeStatus } from '../src/node/native_addon.ts';
 
 const shared = new URL('../../shared/golden/models/', import.meta.url).pathname;
 const names = existsSync(shared)
@@ -25,7 +27,7 @@ describe.skipIf(names.length === 0)('golden', () => {
       : existsSync(join(dir, 'pytorch_model.bin'))
         ? readTorch(open('pytorch_model.bin'))
         : readSharded(open('model.safetensors.index.json'), open);
-    const model = loadModel(weights, config, createReferenceBackend());
+    const model = loadModel(weights, config, process.env.NATIVE ? createNativeBackend(nativeStatus().addon!, { threads: 2 }) : createReferenceBackend());
     const engine = new Engine(model, { precision: 'exact' });
     const ids = expected.long.input_ids[0];
     const logits = await engine.logits(ids);

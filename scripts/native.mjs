@@ -1,0 +1,147 @@
+/**
+ * Builds the native kernels, build/native/inkstone.node, with whatever C compiler there is. Every kernel file is compiled once for
+ * each instruction set; which of them runs is decided when the program starts (kernels/dispatch.c).
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { hashFiles } from './hash.mjs';
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const kernels = join(root, 'kernels');
+
+/** Kernels that gain nothing from vectors wider than eight floats; the wider tables take the avx2 ones. */
+const COMMON = ['elementwise', 'shape_ops', 'reduce', 'softmax', 'normalize', 'lookup', 'loss', 'rope', 'attention', 'paged_attention', 'kv', 'random'];
+/** Kernels with a variant for every instruction set. */
+const WIDE = ['matmul', 'matmul_int8', 'matmul_expert', 'gemm', 'gemm_few', 'quantize8', 'quant_widen', 'gather', 'cast'];
+const RUNTIME = ['program', 'check', 'barrier', 'sync', 'memory', 'threads', 'dispatch', 'addon'];
+
+const AVX2 = ['-mavx2', '-mfma', '-mf16c', '-mbmi2'];
+const AVX512 = [...AVX2, '-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq'];
+const VARIANTS = {
+  x64: [
+    { isa: 'baseline', flags: [], common: 'baseline' },
+    { isa: 'avx2', flags: AVX2, common: 'avx2' },
+    { isa: 'avx512', flags: AVX512, common: 'avx2' },
+    { isa: 'avx512_bf16', flags: [...AVX512, '-mavx512bf16', '-mavx512vnni'], common: 'avx2' },
+  ],
+  arm64: [{ isa: 'neon', flags: [], common: 'neon' }],
+};
+
+/** The processor's features where the system tells them cheaply, else null. */
+function processorFlags() {
+  if (process.platform !== 'linux' || process.arch !== 'x64' || !existsSync('/proc/cpuinfo')) return null;
+  const line = /^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'));
+  return line ? new Set(line[1].trim().split(' ')) : null;
+}
+
+/** The variants this processor could run: a build for one's own machine leaves out the others and takes a third of the time. */
+function usefulVariants(arch, all) {
+  const variants = VARIANTS[arch] ?? [{ isa: 'baseline', flags: [], common: 'baseline' }];
+  const features = all ? null : processorFlags();
+  if (!features) return variants;
+  const needs = { avx2: 'avx2', avx512: 'avx512bw', avx512_bf16: 'avx512_bf16' };
+  return variants.filter(({ isa }) => !needs[isa] || features.has(needs[isa]));
+}
+
+/** What is compiled, and with which flags. */
+function plan(arch, all) {
+  const variants = usefulVariants(arch, all);
+  const have = variants.map(({ isa }) => `-DINK_HAVE_${isa.toUpperCase()}`);
+  const units = RUNTIME.map((name) => ({ name, object: name, flags: have }));
+  for (const { isa, flags, common } of variants) {
+    const all = [...flags, `-DINK_ISA=${isa}`];
+    for (const name of common === isa ? [...COMMON, ...WIDE] : WIDE) units.push({ name, object: `${name}-${isa}`, flags: all });
+    units.push({ name: 'table', object: `table-${isa}`, flags: [...all, `-DINK_COMMON_ISA=${common}`] });
+  }
+  return units;
+}
+
+export const FLAGS = ['-std=c11', '-O3', '-fPIC', '-fvisibility=hidden', '-ffp-contract=off', '-fno-math-errno', '-Wall', '-Wextra', '-Wno-psabi'];
+
+function linkFlags() {
+  if (process.platform === 'darwin') return ['-bundle', '-undefined', 'dynamic_lookup'];
+  return ['-shared', '-lpthread', '-lm'];
+}
+
+/** The first C compiler that answers, as a command with its first arguments. */
+export function findCompiler() {
+  const given = process.env.CC ? [process.env.CC.split(' ').filter(Boolean)] : [];
+  for (const command of [...given, ['cc'], ['gcc'], ['clang'], ['zig', 'cc']]) {
+    const { status, stdout } = spawnSync(command[0], [...command.slice(1), '--version'], { encoding: 'utf8' });
+    if (status === 0) return { command, version: stdout.split('\n')[0] };
+  }
+  return null;
+}
+
+export function kernelsHash() {
+  const files = readdirSync(kernels).filter((name) => /\.[ch]$/.test(name)).sort();
+  return hashFiles(root, files.map((name) => join(kernels, name)));
+}
+
+function run(command, args) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command[0], [...command.slice(1), ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+    let errors = '';
+    child.stderr.on('data', (data) => {
+      errors += data;
+    });
+    child.on('error', reject);
+    child.on('close', (code) => (code === 0 ? resolve(errors) : reject(new Error(errors.trim() || `${command[0]} failed`))));
+  });
+}
+
+/**
+ * Build what is stale. Answers what happened: {state: 'current' | 'built' | 'none', reason?}. Never throws for a machine that cannot
+ * build: the caller goes on with WebAssembly.
+ */
+export async function buildNative({ say = () => {}, strict = false } = {}) {
+  const folder = join(root, 'build', 'native');
+  const target = join(folder, 'inkstone.node');
+  const stampFile = join(folder, 'stamp.json');
+  const hash = kernelsHash();
+  const stamp = existsSync(stampFile) ? JSON.parse(readFileSync(stampFile, 'utf8')) : {};
+  const host = `${process.platform}-${process.arch}`;
+  if (stamp.hash === hash && stamp.host === host && (stamp.failed || existsSync(target)) && !strict) {
+    return stamp.failed ? { state: 'none', reason: stamp.failed } : { state: 'current' };
+  }
+  const compiler = findCompiler();
+  mkdirSync(folder, { recursive: true });
+  const fail = (reason) => {
+    writeFileSync(stampFile, JSON.stringify({ hash, host, failed: reason }));
+    return { state: 'none', reason };
+  };
+  if (process.platform === 'win32') return fail('on Windows the native kernels come prebuilt');
+  if (!compiler) return { state: 'none', reason: 'no C compiler was found (cc, gcc, clang)' };
+  say(`building the native kernels with ${compiler.version}`);
+  const include = createRequire(import.meta.url)('node-api-headers').include_dir;
+  const objects = join(folder, `objects-${process.pid}`);
+  mkdirSync(objects, { recursive: true });
+  try {
+    const units = plan(process.arch, strict);
+    const queue = [...units];
+    const extra = strict ? ['-Werror'] : [];
+    const worker = async () => {
+      for (let unit = queue.shift(); unit; unit = queue.shift()) {
+        const out = join(objects, `${unit.object}.o`);
+        const hashFlag = unit.name === 'addon' ? [`-DINK_SOURCE_HASH="${hash}"`] : [];
+        const source = join(kernels, `${unit.name}.c`);
+        await run(compiler.command, [...FLAGS, ...extra, ...unit.flags, ...hashFlag, `-I${include}`, '-c', source, '-o', out]);
+      }
+    };
+    await Promise.all(Array.from({ length: availableParallelism() }, worker));
+    const beside = `${target}.${process.pid}`;
+    await run(compiler.command, [...units.map(({ object }) => join(objects, `${object}.o`)), '-o', beside, ...linkFlags()]);
+    renameSync(beside, target);
+    writeFileSync(stampFile, JSON.stringify({ hash, host, compiler: compiler.version }));
+    return { state: 'built' };
+  } catch (error) {
+    if (strict) throw error;
+    return fail(String(error.message).split('\n').slice(0, 3).join(' '));
+  } finally {
+    rmSync(objects, { recursive: true, force: true });
+  }
+}

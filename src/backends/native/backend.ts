@@ -1,0 +1,109 @@
+/** The native backend: plans run by compiled kernels on threads of their own, off the JavaScript thread. */
+import { ShapeError } from '../../errors.ts';
+import type { Plan } from '../../tensor/plan.ts';
+import { bindShape, type DimBindings, sizeOf } from '../../tensor/shape.ts';
+import type { Backend, BackendBuffer, HostArray, LoadedPlan, RunArguments, RunResult } from '../backend.ts';
+import { bindParameters, checkInputs } from '../binding.ts';
+import { encodeProgram } from '../program.ts';
+import type { NativeAddon, NativePool, NativeProgram } from './addon.ts';
+
+class NativeBuffer implements BackendBuffer {
+  constructor(readonly bytes: Uint8Array) {}
+
+  get byteLength(): number {
+    return this.bytes.byteLength;
+  }
+}
+
+export interface NativeOptions {
+  readonly threads: number;
+  /** An instruction set among `addon.variants()`; the best one unless given. */
+  readonly variant?: string;
+}
+
+export function createNativeBackend(addon: NativeAddon, { threads, variant }: NativeOptions): Backend {
+  const pool = variant === undefined ? addon.createPool(threads) : addon.createPool(threads, variant);
+  const host = new Host(addon, pool);
+  return {
+    info: { name: 'native', variant: addon.poolVariant(pool), threads: addon.poolThreads(pool) },
+    allocate: (byteLength) => new NativeBuffer(new Uint8Array(addon.allocate(byteLength))),
+    adopt: (bytes) => new NativeBuffer(bytes.byteOffset % 4 === 0 ? bytes : host.copyOf(bytes)),
+    write: (buffer, offset, bytes) => own(buffer).bytes.set(bytes, offset),
+    read: (buffer, offset, length) => host.inTurn(async () => new Uint8Array(own(buffer).bytes.subarray(offset, offset + length))),
+    copy(buffer, from, to, length) {
+      void host.inTurn(async () => own(buffer).bytes.copyWithin(to, from, from + length));
+    },
+    load: (plan, parameters) => host.load(plan, bindParameters(plan, parameters).map(own)),
+    close: () => host.inTurn(async () => addon.closePool(pool)),
+  };
+}
+
+function own(buffer: BackendBuffer): NativeBuffer {
+  if (!(buffer instanceof NativeBuffer)) throw new ShapeError('native backend', 'the buffer is of another backend');
+  return buffer;
+}
+
+/** The library, its pool, and the order of everything that touches memory. */
+class Host {
+  private turn: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    readonly addon: NativeAddon,
+    readonly pool: NativePool,
+  ) {}
+
+  /** Do something after all that was asked before it. */
+  inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.turn.then(work);
+    this.turn = result.catch(() => {});
+    return result;
+  }
+
+  copyOf(bytes: Uint8Array): Uint8Array {
+    const copy = new Uint8Array(this.addon.allocate(bytes.byteLength));
+    copy.set(bytes);
+    return copy;
+  }
+
+  load(plan: Plan, parameters: readonly NativeBuffer[]): LoadedPlan {
+    const arena = new Uint8Array(this.addon.allocate(plan.arenaBytes));
+    const slots = [arena, ...parameters.map(({ bytes }) => bytes)];
+    const slotBytes = Float64Array.from(slots, ({ byteLength }) => byteLength);
+    const dimMax = Int32Array.from(plan.dims, ({ max }) => max);
+    const program = this.addon.createProgram(encodeProgram(plan), slotBytes, dimMax);
+    slots.forEach((bytes, slot) => {
+      this.addon.bind(program, slot, bytes);
+    });
+    for (const { tensor, data } of plan.constants) writeArray(arena, plan.tensors[tensor].offset, data);
+    return {
+      plan,
+      run: (args) => this.inTurn(() => this.run(plan, program, arena, args)),
+    };
+  }
+
+  private async run(
+    plan: Plan,
+    program: NativeProgram,
+    arena: Uint8Array,
+    { dims = {}, inputs = {}, outputs }: RunArguments,
+  ): Promise<RunResult> {
+    checkInputs(plan, inputs, dims);
+    for (const [name, index] of Object.entries(plan.inputs)) writeArray(arena, plan.tensors[index].offset, inputs[name]);
+    await this.addon.run(this.pool, program, Int32Array.from(plan.dims, ({ name }) => dims[name]));
+    const names = outputs ?? Object.keys(plan.outputs).filter((name) => plan.tensors[plan.outputs[name]].slot === 0);
+    return Object.fromEntries(names.map((name) => [name, readOutput(plan, name, arena, dims)]));
+  }
+}
+
+function writeArray(memory: Uint8Array, offset: number, data: HostArray): void {
+  memory.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset);
+}
+
+function readOutput(plan: Plan, name: string, arena: Uint8Array, dims: DimBindings): Float32Array | Int32Array {
+  const { dtype, shape, offset, slot } = plan.tensors[plan.outputs[name]];
+  if (slot !== 0 || (dtype !== 'f32' && dtype !== 'i32')) {
+    throw new RangeError(`output "${name}" is not brought back: read its buffer`);
+  }
+  const Kind = dtype === 'f32' ? Float32Array : Int32Array;
+  return new Kind(arena.buffer as ArrayBuffer, arena.byteOffset + offset, sizeOf(bindShape(shape, dims))).slice();
+}
