@@ -44,7 +44,7 @@ function encodeChat(model: PromptModel, messages: readonly ChatMessage[], option
     tokens: model.specialTokens,
     ...options,
   });
-  const parts = splitSpecialTokens(segments, tokenizer.addedTokenTexts());
+  const parts = splitSpecialTokens(segments, tokenizer.addedTokens.map(({ content }) => content));
   const input = parts.map((part) => (part.kind === 'special' ? { special: part.token } : part.text));
   return Array.from(tokenizer.encodeIds(input, { add_special_tokens: false }));
 }

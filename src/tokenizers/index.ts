@@ -1,0 +1,25 @@
+/** Tokenizers: text to ids and back. */
+export type { AddedToken } from './added-tokens.ts';
+export {
+  charactersOf,
+  type TiktokenEncoding,
+  tiktokenEncodings,
+  tokenizerFromCharacters,
+  tokenizerFromGguf,
+  tokenizerFromGpt1Files,
+  tokenizerFromGpt2Files,
+  tokenizerFromLlama2c,
+  tokenizerFromTiktoken,
+} from './sources.ts';
+export {
+  codePointOffsets,
+  type DecodeOptions,
+  type DecodeStream,
+  type EncodeInput,
+  type EncodeOptions,
+  type Encoding,
+  type Segment,
+  type SpecialIds,
+  Tokenizer,
+} from './tokenizer.ts';
+export { type TokenizerJsonOptions, tokenizerFromJson } from './tokenizer-json.ts';
