@@ -156,7 +156,7 @@ class Answer {
   private firstToken = 0;
 
   constructor(
-    private readonly model: GenerationModel,
+    model: GenerationModel,
     readonly job: Job,
     private readonly index: number,
   ) {
