@@ -188,7 +188,7 @@ function namesForGguf(input: WeightFile, entries: readonly TensorEntry[], option
   const settings = configToGguf(config);
   const tied =
     config.tie_word_embeddings !== false &&
-    (config.tie_word_embeddings === true || settings.architecture.name !== 'llama');
+    (config.tie_word_embeddings === true || tiedByDefault.includes(settings.architecture.name));
   const jobs: Job[] = [];
   const dropped: { name: string; reason: string }[] = [];
   for (const entry of entries) {

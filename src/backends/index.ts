@@ -1,0 +1,7 @@
+/** Backends: where plans run. */
+export type { Backend, BackendBuffer, BackendInfo, HostArray, LoadedPlan, RunArguments, RunResult } from './backend.ts';
+export type { NativeAddon } from './native/addon.ts';
+export { createNativeBackend, type NativeOptions } from './native/backend.ts';
+export { encodeProgram } from './program.ts';
+export { createReferenceBackend } from './reference/backend.ts';
+export { evaluate } from './reference/evaluate.ts';

@@ -1,0 +1,97 @@
+/** Inkstone as a library for Node: models by name, text generation, and the parts they are made of. */
+import { type GenerateOptions, type GenerationEvent, type GenerationResult, generate, generateAll } from './generation/generate.ts';
+import type { Prompt } from './generation/prompt.ts';
+import { SettingError } from './errors.ts';
+import { type OpenModel, type OpenModelOptions, openModel } from './node/open_model.ts';
+import type { ChatMessage } from './prompts/index.ts';
+
+export * from './errors.ts';
+export { Engine, type EngineOptions } from './generation/engine.ts';
+export { type GenerateOptions, type GenerationEvent, type GenerationResult, generate, generateAll } from './generation/generate.ts';
+export type { Prompt } from './generation/prompt.ts';
+export type { Sequence } from './generation/sequence.ts';
+export { type SettingSpec, settingTable } from './generation/settings.ts';
+export type { FinishReason, GenerationSettings } from './generation/types.ts';
+export { listModels, resolveModel } from './node/models.ts';
+export { type OpenModel, type OpenModelOptions, openModel } from './node/open_model.ts';
+
+/** What a text-generation pipeline answers for text: the prompt and its continuation. */
+export interface GeneratedText {
+  readonly generated_text: string;
+}
+
+/** What it answers for a conversation: the messages with the assistant's added. */
+export interface GeneratedChat {
+  readonly generated_text: readonly ChatMessage[];
+}
+
+export interface PipelineSettings {
+  /** False leaves the prompt out of `generated_text`; true unless given. */
+  readonly return_full_text?: boolean;
+  readonly signal?: AbortSignal;
+  /** Any setting of generation by its name: see `settingTable`. */
+  readonly [setting: string]: unknown;
+}
+
+export interface TextGenerationPipeline {
+  (prompt: string, settings?: PipelineSettings): Promise<GeneratedText[]>;
+  (messages: readonly ChatMessage[], settings?: PipelineSettings): Promise<GeneratedChat[]>;
+  (prompts: readonly string[], settings?: PipelineSettings): Promise<GeneratedText[][]>;
+  /** The same as a stream of tokens and results. */
+  stream(prompt: Prompt | readonly Prompt[], settings?: PipelineSettings): AsyncGenerator<GenerationEvent, void, void>;
+  readonly model: OpenModel;
+  /** Free the model. */
+  close(): Promise<void>;
+}
+
+/** New tokens of a pipeline when nobody says how many. */
+const PIPELINE_TOKENS = 256;
+
+/**
+ * A function that generates text with a model.
+ * @param task "text-generation".
+ * @param name a name of the catalogue, an id of the hub, a directory or a file.
+ */
+export async function pipeline(
+  task: 'text-generation',
+  name?: string,
+  options: OpenModelOptions = {},
+): Promise<TextGenerationPipeline> {
+  if (task !== 'text-generation') throw new SettingError('task', task, 'is not supported: "text-generation" is');
+  const model = await openModel(name, options);
+  const run = async (input: string | readonly string[] | readonly ChatMessage[], given: PipelineSettings = {}) => {
+    const { settings, full, generateOptions } = split(given);
+    const results = await generateAll(model, input as Prompt | readonly Prompt[], settings, generateOptions);
+    const answers = results.map((result) => ({ prompt: result.prompt, generated_text: fullText(input, result, full) }));
+    const isBatch = Array.isArray(input) && typeof input[0] === 'string';
+    if (!isBatch) return answers.map(({ generated_text }) => ({ generated_text }));
+    return input.map((_, i) => answers.filter(({ prompt }) => prompt === i).map(({ generated_text }) => ({ generated_text })));
+  };
+  return Object.assign(run, {
+    model,
+    stream: (prompt: Prompt | readonly Prompt[], given: PipelineSettings = {}) => {
+      const { settings, generateOptions } = split(given);
+      return generate(model, prompt, settings, generateOptions);
+    },
+    close: () => model.close(),
+  }) as unknown as TextGenerationPipeline;
+}
+
+function split({ return_full_text = true, signal, ...settings }: PipelineSettings): {
+  settings: Record<string, unknown>;
+  full: boolean;
+  generateOptions: GenerateOptions;
+} {
+  return { settings, full: return_full_text, generateOptions: { signal, fallbackNewTokens: PIPELINE_TOKENS } };
+}
+
+function fullText(
+  input: string | readonly string[] | readonly ChatMessage[],
+  { prompt, text }: GenerationResult,
+  full: boolean,
+): string | readonly ChatMessage[] {
+  if (typeof input === 'string') return full ? input + text : text;
+  if (typeof input[0] === 'string') return full ? (input[prompt] as string) + text : text;
+  const answer: ChatMessage = { role: 'assistant', content: text };
+  return full ? [...(input as readonly ChatMessage[]), answer] : [answer];
+}

@@ -1,0 +1,182 @@
+/** Opening a model: from a name to an engine with its tokenizer, chat template and defaults. */
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { FileFormatError, NotFoundError } from '../errors.ts';
+import { Engine } from '../generation/engine.ts';
+import type { GenerationModel } from '../generation/generate.ts';
+import type { ProgressListener } from '../hub/index.ts';
+import { type DecoderConfig, loadModel } from '../models/index.ts';
+import { ChatTemplate, readChatTemplates, specialTokenTexts } from '../prompts/index.ts';
+import type { Precision } from '../tensor/index.ts';
+import { type Tokenizer, tokenizerFromGguf, tokenizerFromGpt1Files, tokenizerFromGpt2Files, tokenizerFromJson } from '../tokenizers/index.ts';
+import { type ByteSource, ggufToConfig, llama2cToConfig, MemorySource, openWeights, readSharded, type WeightFile } from '../weights/index.ts';
+import { type BackendOptions, openBackend } from './backends.ts';
+import { FileSource } from './file_source.ts';
+import { type ModelLocation, type ResolveOptions, resolveModel } from './models.ts';
+import { nativeStatus } from './native_addon.ts';
+
+/** The model used when none is named. */
+export const DEFAULT_MODEL = 'smollm2-135m-instruct';
+
+export interface OpenModelOptions extends BackendOptions, ResolveOptions {
+  readonly precision?: Precision;
+  /** Longest context in tokens; the model's own unless given. */
+  readonly context?: number;
+  readonly progress?: ProgressListener;
+}
+
+export interface OpenModel extends GenerationModel {
+  readonly name: string;
+  readonly location: ModelLocation;
+  readonly config: DecoderConfig;
+  readonly chatTemplate: ChatTemplate | null;
+  close(): Promise<void>;
+}
+
+/** What a model's files say, before any backend has seen them. */
+export interface ModelFiles {
+  readonly weights: WeightFile;
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly configFile: string;
+  readonly tokenizer: Tokenizer | null;
+  readonly chatTemplate: ChatTemplate | null;
+  readonly specialTokens: Readonly<Record<string, string>>;
+  readonly generationConfig: Readonly<Record<string, unknown>>;
+}
+
+/** @throws NotFoundError, FileFormatError or SettingError with what is wrong and where. */
+export async function openModel(name: string = DEFAULT_MODEL, options: OpenModelOptions = {}): Promise<OpenModel> {
+  const location = await resolveModel(name, options);
+  const files = readModelFiles(location);
+  const backend = openBackend(options);
+  try {
+    const model = loadModel(files.weights, files.config, backend, { configFile: files.configFile });
+    const engine = new Engine(model, { precision: options.precision, context: options.context });
+    const { tokenizer, chatTemplate, specialTokens, generationConfig } = files;
+    return {
+      name,
+      location,
+      engine,
+      tokenizer,
+      chatTemplate,
+      specialTokens,
+      generationConfig,
+      config: model.config,
+      close: () => backend.close(),
+    };
+  } catch (error) {
+    await backend.close();
+    throw error;
+  }
+}
+
+/** Read everything about a model but its numbers. */
+export function readModelFiles(location: ModelLocation): ModelFiles {
+  return location.kind === 'file' ? readSingleFile(location.path) : readDirectory(location.path);
+}
+
+/** A file's bytes: mapped where the native library can, read on demand elsewhere. */
+export function openSource(path: string): ByteSource {
+  const { addon } = nativeStatus();
+  return addon ? new MemorySource(path, new Uint8Array(addon.map(path))) : new FileSource(path);
+}
+
+function readSingleFile(path: string): ModelFiles {
+  const weights = openWeights(openSource(path));
+  if (weights.format === 'llama2c') {
+    return { ...bare(weights, llama2cToConfig(weights), path), tokenizer: null };
+  }
+  if (weights.format !== 'gguf') {
+    throw new FileFormatError(path, '', `${weights.format} weights need a config.json beside them`, 'Name the directory instead of the file');
+  }
+  const config = ggufToConfig(weights);
+  const tokenizer = tokenizerFromGguf(weights);
+  const texts: Record<string, string> = {};
+  for (const role of ['bos', 'eos', 'unk', 'pad'] as const) {
+    const id = tokenizer.special[role];
+    const text = id === undefined ? undefined : tokenizer.idToToken(id);
+    if (text !== undefined) texts[`${role}_token`] = text;
+  }
+  const template = readChatTemplates({ gguf: weights.metadata }).get('default');
+  return {
+    ...bare(weights, config, path),
+    tokenizer,
+    chatTemplate: template === undefined ? null : new ChatTemplate(template, { name: `${basename(path)}: chat template` }),
+    specialTokens: texts,
+    generationConfig: endTokens(tokenizer, config),
+  };
+}
+
+/** A GGUF file has no generation_config.json: an answer ends at its end token and at the end of a chat's turn. */
+function endTokens(tokenizer: Tokenizer, config: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const { eos, eot } = tokenizer.special;
+  const ids = [...new Set([eos ?? config.eos_token_id, eot].filter((id) => typeof id === 'number'))];
+  return ids.length > 0 ? { eos_token_id: ids } : {};
+}
+
+function bare(weights: WeightFile, config: Record<string, unknown>, configFile: string): Omit<ModelFiles, 'tokenizer'> {
+  return { weights, config, configFile, chatTemplate: null, specialTokens: {}, generationConfig: {} };
+}
+
+function readDirectory(folder: string): ModelFiles {
+  const has = (file: string) => existsSync(join(folder, file));
+  const text = (file: string) => readFileSync(join(folder, file), 'utf8');
+  const json = (file: string): Record<string, unknown> | undefined => {
+    if (!has(file)) return undefined;
+    try {
+      const value: unknown = JSON.parse(text(file));
+      if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+    } catch (error) {
+      throw new FileFormatError(join(folder, file), '', `not JSON (${(error as Error).message})`);
+    }
+    throw new FileFormatError(join(folder, file), '', 'not a JSON object');
+  };
+  const config = json('config.json');
+  if (!config) throw new NotFoundError('file', join(folder, 'config.json'), [`${folder} has no config.json: it is not a model's directory`]);
+  const tokenizerConfig = json('tokenizer_config.json') ?? json('special_tokens_map.json');
+  const templates = readChatTemplates({
+    jinja: has('chat_template.jinja') ? text('chat_template.jinja') : undefined,
+    tokenizerConfig,
+  });
+  const template = templates.get('default');
+  return {
+    weights: openDirectoryWeights(folder),
+    config,
+    configFile: join(folder, 'config.json'),
+    tokenizer: readTokenizer(folder, String(config.model_type), has, text, json, tokenizerConfig),
+    chatTemplate: template === undefined ? null : new ChatTemplate(template, { name: 'chat template' }),
+    specialTokens: specialTokenTexts(tokenizerConfig),
+    generationConfig: { ...endOf(config), ...json('generation_config.json') },
+  };
+}
+
+function endOf(config: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return config.eos_token_id === undefined || config.eos_token_id === null ? {} : { eos_token_id: config.eos_token_id };
+}
+
+function readTokenizer(
+  folder: string,
+  model_type: string,
+  has: (file: string) => boolean,
+  text: (file: string) => string,
+  json: (file: string) => Record<string, unknown> | undefined,
+  config: unknown,
+): Tokenizer | null {
+  if (has('tokenizer.json')) return tokenizerFromJson(json('tokenizer.json'), { file: join(folder, 'tokenizer.json'), config });
+  if (!has('vocab.json') || !has('merges.txt')) return null;
+  const make = model_type === 'openai-gpt' ? tokenizerFromGpt1Files : tokenizerFromGpt2Files;
+  return make(json('vocab.json'), text('merges.txt'), join(folder, 'merges.txt'));
+}
+
+/** The weights of a directory, in the order transformers prefers. */
+function openDirectoryWeights(folder: string): WeightFile {
+  const open = (file: string) => openSource(join(folder, file));
+  for (const file of ['model.safetensors', 'pytorch_model.bin']) {
+    if (existsSync(join(folder, file))) return openWeights(open(file));
+    const index = file.replace('.bin', '.bin.index.json').replace('.safetensors', '.safetensors.index.json');
+    if (existsSync(join(folder, index))) return readSharded(open(index), open, openWeights);
+  }
+  throw new NotFoundError('file', join(folder, 'model.safetensors'), [
+    `${folder} has neither model.safetensors nor pytorch_model.bin, nor an index of shards`,
+  ]);
+}
