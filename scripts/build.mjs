@@ -15,7 +15,9 @@ function buildTypeScript() {
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) return;
   say('compiling TypeScript');
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-  const { status, stdout } = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.json')], { encoding: 'utf8' });
+  const { status, stdout } = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.json')], {
+    encoding: 'utf8',
+  });
   if (status !== 0) {
     process.stderr.write(stdout);
     say('TypeScript did not compile');

@@ -15,6 +15,10 @@ export function filesUnder(folder, keep) {
 export function hashFiles(root, files, ...more) {
   const hash = createHash('sha256');
   for (const text of more) hash.update(`${text}\0`);
-  for (const file of files) hash.update(`${relative(root, file).replaceAll('\\', '/')}\0`).update(readFileSync(file)).update('\0');
+  for (const file of files)
+    hash
+      .update(`${relative(root, file).replaceAll('\\', '/')}\0`)
+      .update(readFileSync(file))
+      .update('\0');
   return hash.digest('hex').slice(0, 32);
 }

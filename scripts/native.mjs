@@ -14,9 +14,32 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const kernels = join(root, 'kernels');
 
 /** Kernels that gain nothing from vectors wider than eight floats; the wider tables take the avx2 ones. */
-const COMMON = ['elementwise', 'shape_ops', 'reduce', 'softmax', 'normalize', 'lookup', 'loss', 'rope', 'attention', 'paged_attention', 'kv', 'random'];
+const COMMON = [
+  'elementwise',
+  'shape_ops',
+  'reduce',
+  'softmax',
+  'normalize',
+  'lookup',
+  'loss',
+  'rope',
+  'attention',
+  'paged_attention',
+  'kv',
+  'random',
+];
 /** Kernels with a variant for every instruction set. */
-const WIDE = ['matmul', 'matmul_int8', 'matmul_expert', 'gemm', 'gemm_few', 'quantize8', 'quant_widen', 'gather', 'cast'];
+const WIDE = [
+  'matmul',
+  'matmul_int8',
+  'matmul_expert',
+  'gemm',
+  'gemm_few',
+  'quantize8',
+  'quant_widen',
+  'gather',
+  'cast',
+];
 const RUNTIME = ['program', 'check', 'barrier', 'sync', 'memory', 'threads', 'dispatch', 'addon'];
 
 const AVX2 = ['-mavx2', '-mfma', '-mf16c', '-mbmi2'];
@@ -54,13 +77,24 @@ function plan(arch, all) {
   const units = RUNTIME.map((name) => ({ name, object: name, flags: have }));
   for (const { isa, flags, common } of variants) {
     const all = [...flags, `-DINK_ISA=${isa}`];
-    for (const name of common === isa ? [...COMMON, ...WIDE] : WIDE) units.push({ name, object: `${name}-${isa}`, flags: all });
+    for (const name of common === isa ? [...COMMON, ...WIDE] : WIDE)
+      units.push({ name, object: `${name}-${isa}`, flags: all });
     units.push({ name: 'table', object: `table-${isa}`, flags: [...all, `-DINK_COMMON_ISA=${common}`] });
   }
   return units;
 }
 
-export const FLAGS = ['-std=c11', '-O3', '-fPIC', '-fvisibility=hidden', '-ffp-contract=off', '-fno-math-errno', '-Wall', '-Wextra', '-Wno-psabi'];
+export const FLAGS = [
+  '-std=c11',
+  '-O3',
+  '-fPIC',
+  '-fvisibility=hidden',
+  '-ffp-contract=off',
+  '-fno-math-errno',
+  '-Wall',
+  '-Wextra',
+  '-Wno-psabi',
+];
 
 function linkFlags() {
   if (process.platform === 'darwin') return ['-bundle', '-undefined', 'dynamic_lookup'];
@@ -78,8 +112,13 @@ export function findCompiler() {
 }
 
 export function kernelsHash() {
-  const files = readdirSync(kernels).filter((name) => /\.[ch]$/.test(name)).sort();
-  return hashFiles(root, files.map((name) => join(kernels, name)));
+  const files = readdirSync(kernels)
+    .filter((name) => /\.[ch]$/.test(name))
+    .sort();
+  return hashFiles(
+    root,
+    files.map((name) => join(kernels, name)),
+  );
 }
 
 function run(command, args) {
@@ -90,7 +129,9 @@ function run(command, args) {
       errors += data;
     });
     child.on('error', reject);
-    child.on('close', (code) => (code === 0 ? resolve(errors) : reject(new Error(errors.trim() || `${command[0]} failed`))));
+    child.on('close', (code) =>
+      code === 0 ? resolve(errors) : reject(new Error(errors.trim() || `${command[0]} failed`)),
+    );
   });
 }
 
@@ -129,12 +170,27 @@ export async function buildNative({ say = () => {}, strict = false } = {}) {
         const out = join(objects, `${unit.object}.o`);
         const hashFlag = unit.name === 'addon' ? [`-DINK_SOURCE_HASH="${hash}"`] : [];
         const source = join(kernels, `${unit.name}.c`);
-        await run(compiler.command, [...FLAGS, ...extra, ...unit.flags, ...hashFlag, `-I${include}`, '-c', source, '-o', out]);
+        await run(compiler.command, [
+          ...FLAGS,
+          ...extra,
+          ...unit.flags,
+          ...hashFlag,
+          `-I${include}`,
+          '-c',
+          source,
+          '-o',
+          out,
+        ]);
       }
     };
     await Promise.all(Array.from({ length: availableParallelism() }, worker));
     const beside = `${target}.${process.pid}`;
-    await run(compiler.command, [...units.map(({ object }) => join(objects, `${object}.o`)), '-o', beside, ...linkFlags()]);
+    await run(compiler.command, [
+      ...units.map(({ object }) => join(objects, `${object}.o`)),
+      '-o',
+      beside,
+      ...linkFlags(),
+    ]);
     renameSync(beside, target);
     writeFileSync(stampFile, JSON.stringify({ hash, host, compiler: compiler.version }));
     return { state: 'built' };

@@ -16,16 +16,29 @@ function checkNode() {
 }
 
 function install() {
-  const lock = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+  const lock = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex');
   const stamp = join(root, 'node_modules', '.inkstone-lock');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return;
   say('installing dependencies (npm ci)');
   const npm = process.env.npm_execpath;
   const [command, args] = npm ? [process.execPath, [npm, 'ci']] : ['npm', ['ci']];
-  const options = { cwd: root, stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8', shell: !npm && process.platform === 'win32' };
+  const options = {
+    cwd: root,
+    stdio: ['ignore', 'ignore', 'pipe'],
+    encoding: 'utf8',
+    shell: !npm && process.platform === 'win32',
+  };
   const { status, stderr, error } = spawnSync(command, args, options);
   if (status !== 0) {
-    process.stderr.write(`${(stderr ?? '').split('\n').filter((line) => line.startsWith('npm error')).slice(0, 4).join('\n')}\n`);
+    process.stderr.write(
+      `${(stderr ?? '')
+        .split('\n')
+        .filter((line) => line.startsWith('npm error'))
+        .slice(0, 4)
+        .join('\n')}\n`,
+    );
     say(`the dependencies could not be installed${error ? `: ${error.message}` : ''}`);
     process.exit(1);
   }

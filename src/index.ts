@@ -1,13 +1,26 @@
 /** Inkstone as a library for Node: models by name, text generation, and the parts they are made of. */
-import { type GenerateOptions, type GenerationEvent, type GenerationResult, generate, generateAll } from './generation/generate.ts';
-import type { Prompt } from './generation/prompt.ts';
+
 import { SettingError } from './errors.ts';
+import {
+  type GenerateOptions,
+  type GenerationEvent,
+  type GenerationResult,
+  generate,
+  generateAll,
+} from './generation/generate.ts';
+import type { Prompt } from './generation/prompt.ts';
 import { type OpenModel, type OpenModelOptions, openModel } from './node/open_model.ts';
 import type { ChatMessage } from './prompts/index.ts';
 
 export * from './errors.ts';
 export { Engine, type EngineOptions } from './generation/engine.ts';
-export { type GenerateOptions, type GenerationEvent, type GenerationResult, generate, generateAll } from './generation/generate.ts';
+export {
+  type GenerateOptions,
+  type GenerationEvent,
+  type GenerationResult,
+  generate,
+  generateAll,
+} from './generation/generate.ts';
 export type { Prompt } from './generation/prompt.ts';
 export type { Sequence } from './generation/sequence.ts';
 export { type SettingSpec, settingTable } from './generation/settings.ts';
@@ -65,7 +78,9 @@ export async function pipeline(
     const answers = results.map((result) => ({ prompt: result.prompt, generated_text: fullText(input, result, full) }));
     const isBatch = Array.isArray(input) && typeof input[0] === 'string';
     if (!isBatch) return answers.map(({ generated_text }) => ({ generated_text }));
-    return input.map((_, i) => answers.filter(({ prompt }) => prompt === i).map(({ generated_text }) => ({ generated_text })));
+    return input.map((_, i) =>
+      answers.filter(({ prompt }) => prompt === i).map(({ generated_text }) => ({ generated_text })),
+    );
   };
   return Object.assign(run, {
     model,

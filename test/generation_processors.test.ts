@@ -25,7 +25,8 @@ const make: Record<string, (args: Record<string, never>, row: number) => LogitsP
   TypicalLogitsWarper: (a) => p.typical(a.mass),
   EpsilonLogitsWarper: (a) => p.epsilonCutoff(a.epsilon),
   EtaLogitsWarper: (a) => p.etaCutoff(a.epsilon),
-  RepetitionPenaltyLogitsProcessor: (a, row) => p.repetitionPenalty(a.penalty, (a.prompt_ignore_length_per_row as number[])?.[row] ?? a.prompt_ignore_length),
+  RepetitionPenaltyLogitsProcessor: (a, row) =>
+    p.repetitionPenalty(a.penalty, (a.prompt_ignore_length_per_row as number[])?.[row] ?? a.prompt_ignore_length),
   NoRepeatNGramLogitsProcessor: (a) => p.noRepeatNgram(a.ngram_size),
   NoBadWordsLogitsProcessor: (a) => p.badWords(a.bad_words_ids, [a.eos_token_id ?? []].flat()),
   MinLengthLogitsProcessor: (a) => p.minLength(a.min_length, [a.eos_token_id].flat()),
@@ -36,7 +37,8 @@ const make: Record<string, (args: Record<string, never>, row: number) => LogitsP
   InfNanRemoveLogitsProcessor: () => p.removeInvalid,
 };
 
-const number = (x: number | string | null) => (x === null ? Number.NEGATIVE_INFINITY : Number(x === 'NaN' ? Number.NaN : x));
+const number = (x: number | string | null) =>
+  x === null ? Number.NEGATIVE_INFINITY : Number(x === 'NaN' ? Number.NaN : x);
 
 describe.each(Object.keys(make))('%s', (name) => {
   const mine = cases.filter(({ processor }) => processor === name);
@@ -50,21 +52,28 @@ describe.each(Object.keys(make))('%s', (name) => {
       scores.forEach((row, i) => {
         const process = make[name](args, i);
         const given = Float32Array.from(row, number);
-        const promptLength = (args as Record<string, number>).prompt_length_to_skip ?? (args as Record<string, number>).begin_index ?? 0;
+        const promptLength =
+          (args as Record<string, number>).prompt_length_to_skip ?? (args as Record<string, number>).begin_index ?? 0;
         process(given, { tokens: input_ids[i], promptLength });
         const wanted = out[i].map(number);
         const label = `${name} ${JSON.stringify(args)} ${scores_kind} row ${i}`;
         const gone = (x: number) => x === Number.NEGATIVE_INFINITY;
         if (/tie|equal/.test(scores_kind)) {
           // Which of several equal scores stay is a matter of the sort: the same number of them, and the same values.
-          const kept = (list: ArrayLike<number>) => Array.from(list).filter((x) => !gone(x)).sort((a, b) => a - b);
+          const kept = (list: ArrayLike<number>) =>
+            Array.from(list)
+              .filter((x) => !gone(x))
+              .sort((a, b) => a - b);
           expect.soft(kept(given).length, label).toBe(kept(wanted).length);
           return;
         }
         wanted.forEach((want, j) => {
           if (gone(want) || gone(given[j])) expect.soft(gone(given[j]), `${label} token ${j}`).toBe(gone(want));
           else if (Number.isNaN(want)) expect.soft(given[j]).toBeNaN();
-          else expect.soft(Math.abs(given[j] - want), `${label} token ${j}`).toBeLessThanOrEqual(1e-5 + 1e-5 * Math.abs(want));
+          else
+            expect
+              .soft(Math.abs(given[j] - want), `${label} token ${j}`)
+              .toBeLessThanOrEqual(1e-5 + 1e-5 * Math.abs(want));
         });
       });
     }

@@ -2,12 +2,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { createNativeBackend } from '../src/backends/native/backend.ts';
+import { createReferenceBackend } from '../src/backends/reference/backend.ts';
 import { Engine } from '../src/generation/engine.ts';
 import { loadModel } from '../src/models/index.ts';
-import { MemorySource, readSafetensors, readSharded, readTorch } from '../src/weights/index.ts';
-import { createReferenceBackend } from '../src/backends/reference/backend.ts';
-import { createNativeBackend } from '../src/backends/native/backend.ts';
 import { nativeStatus } from '../src/node/native_addon.ts';
+import { MemorySource, readSafetensors, readSharded, readTorch } from '../src/weights/index.ts';
 
 const shared = new URL('../../shared/golden/models/', import.meta.url).pathname;
 const names = existsSync(shared)
@@ -27,7 +27,11 @@ describe.skipIf(names.length === 0)('golden', () => {
       : existsSync(join(dir, 'pytorch_model.bin'))
         ? readTorch(open('pytorch_model.bin'))
         : readSharded(open('model.safetensors.index.json'), open);
-    const model = loadModel(weights, config, process.env.NATIVE ? createNativeBackend(nativeStatus().addon!, { threads: 2 }) : createReferenceBackend());
+    const model = loadModel(
+      weights,
+      config,
+      process.env.NATIVE ? createNativeBackend(nativeStatus().addon!, { threads: 2 }) : createReferenceBackend(),
+    );
     const engine = new Engine(model, { precision: 'exact' });
     const ids = expected.long.input_ids[0];
     const logits = await engine.logits(ids);

@@ -11,7 +11,7 @@
  * - `bench`: sizes as a small model has them, with the floating-point operations of one run.
  */
 import type { DType } from '../src/tensor/dtype.ts';
-import type { AttentionAttrs, ElementwiseInstruction, OpAttrs, OpName } from '../src/tensor/ops/attrs.ts';
+import type { AttentionAttrs, BinaryOp, ElementwiseInstruction, OpAttrs, OpName, UnaryOp } from '../src/tensor/ops/attrs.ts';
 import { type DimBindings, DimVar, type Shape } from '../src/tensor/shape.ts';
 import {
   avoiding,
@@ -92,7 +92,6 @@ const nTo = (...values: readonly number[]): DimBindings[] => values.map((n) => (
 
 /** Sums of many terms of both signs: errors grow with the terms, not with the result. */
 const sums: Tolerance = { row: 4e-6, absolute: 4e-6 };
-const smooth: Tolerance = { relative: 3e-6, absolute: 1e-7 };
 const once: Tolerance = { relative: 1.2e-7, absolute: 1e-38 };
 
 // ---------------------------------------------------------------------------------------------------------------------- element-wise
@@ -117,7 +116,7 @@ const specials = list(
   12,
 );
 
-function unary(tolerance: Tolerance, fill: Fill = normal, special = true): OpEntry<'neg'> {
+function unary<K extends UnaryOp>(tolerance: Tolerance, fill: Fill = normal, special = true): OpEntry<K> {
   return {
     tolerance,
     cases: [
@@ -136,7 +135,7 @@ function unary(tolerance: Tolerance, fill: Fill = normal, special = true): OpEnt
   };
 }
 
-function binary(tolerance: Tolerance, a: Fill = normal, b: Fill = normal): OpEntry<'add'> {
+function binary<K extends BinaryOp>(tolerance: Tolerance, a: Fill = normal, b: Fill = normal): OpEntry<K> {
   const pair = (left: Shape, right: Shape) => ({ inputs: [learn(left, a), learn(right, b)], attrs: {} });
   return {
     tolerance,

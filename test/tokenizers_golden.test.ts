@@ -34,7 +34,13 @@ function streamed(tokenizer: Tokenizer, ids: readonly number[]): string {
   return ids.map((id) => stream.push(id)).join('') + stream.end();
 }
 
-const names = ['bpe_bytelevel_gpt2', 'bpe_bytelevel_split_llama3', 'bpe_bytefallback_llama2', 'bpe_bytefallback_metaspace', 'unigram'];
+const names = [
+  'bpe_bytelevel_gpt2',
+  'bpe_bytelevel_split_llama3',
+  'bpe_bytefallback_llama2',
+  'bpe_bytefallback_metaspace',
+  'unigram',
+];
 
 describe.each(names)('%s', (name) => {
   const expected = json(new URL(`${name}/expected.json`, golden));
@@ -46,7 +52,9 @@ describe.each(names)('%s', (name) => {
       const encoding = tokenizer.encode(text, { parse_special: true });
       expect.soft([...encoding.ids], `ids of ${JSON.stringify(text)}`).toEqual(wanted.ids);
       expect.soft([...tokenizer.encodeIds(text, { parse_special: true })]).toEqual(wanted.ids);
-      expect.soft([...codePointOffsets(text, encoding.offsets)], `offsets of ${JSON.stringify(text)}`).toEqual(wanted.offsets);
+      expect
+        .soft([...codePointOffsets(text, encoding.offsets)], `offsets of ${JSON.stringify(text)}`)
+        .toEqual(wanted.offsets);
       expect.soft(encoding.tokens).toEqual(wanted.tokens);
       const plain = tokenizer.encodeIds(text, { parse_special: true, add_special_tokens: false });
       expect.soft([...plain]).toEqual(wanted.ids_no_special ?? wanted.ids);
@@ -87,14 +95,20 @@ describe.skipIf(!existsSync(data))('published vectors (need ../shared/data/token
       json(new URL('gpt2/encoder.json', data)),
       readFileSync(new URL('gpt2/vocab.bpe', data), 'utf8'),
     );
-    const gguf = tokenizerFromGguf(readGguf(new MemorySource('gguf', readFileSync(new URL('gpt2/ggml-vocab-gpt-2.gguf', data)))));
-    const inputs = readFileSync(new URL('gpt2/ggml-vocab-gpt-2.gguf.inp', data), 'utf8').split('\n__ggml_vocab_test__\n');
+    const gguf = tokenizerFromGguf(
+      readGguf(new MemorySource('gguf', readFileSync(new URL('gpt2/ggml-vocab-gpt-2.gguf', data)))),
+    );
+    const inputs = readFileSync(new URL('gpt2/ggml-vocab-gpt-2.gguf.inp', data), 'utf8').split(
+      '\n__ggml_vocab_test__\n',
+    );
     const outputs = readFileSync(new URL('gpt2/ggml-vocab-gpt-2.gguf.out', data), 'utf8').split('\n');
     expect(inputs.length).toBeGreaterThanOrEqual(46);
     inputs.forEach((text, i) => {
       const wanted = outputs[i].split(' ').filter(Boolean).map(Number);
       for (const tokenizer of [files, gguf]) {
-        expect.soft([...tokenizer.encodeIds(text, { add_special_tokens: false })], JSON.stringify(text)).toEqual(wanted);
+        expect
+          .soft([...tokenizer.encodeIds(text, { add_special_tokens: false })], JSON.stringify(text))
+          .toEqual(wanted);
         expect.soft(tokenizer.decode(wanted)).toBe(text);
       }
     });
@@ -113,9 +127,14 @@ describe.skipIf(!existsSync(data))('published vectors (need ../shared/data/token
     const plan = readFileSync(new URL('tiktoken/TestPlans.txt', data), 'utf8');
     let count = 0;
     let skipped = 0;
-    for (const [, name, sample, encoded] of plan.matchAll(/EncodingName: (\w+)\nSample: ([\s\S]*?)\nEncoded: \[([\d, ]*)\]/g)) {
+    for (const [, name, sample, encoded] of plan.matchAll(
+      /EncodingName: (\w+)\nSample: ([\s\S]*?)\nEncoded: \[([\d, ]*)\]/g,
+    )) {
       if (!tokenizers.has(name)) tokenizers.set(name, tokenizerFromTiktoken(ranks[name], name as TiktokenEncoding));
-      const wanted = encoded.split(',').filter((part) => part.trim() !== '').map(Number);
+      const wanted = encoded
+        .split(',')
+        .filter((part) => part.trim() !== '')
+        .map(Number);
       // p50k adds 24 tokens of spaces to r50k's, whose ranks are not in the folder
       if (name.startsWith('p50k') && wanted.some((id) => id > 50256)) {
         skipped++;
@@ -166,8 +185,22 @@ describe('llama2.c', () => {
     }
     return Buffer.concat(parts);
   }
-  const bytes = Array.from({ length: 256 }, (_, i) => [`<0x${i.toString(16).toUpperCase().padStart(2, '0')}>`, 0] as const);
-  const pieces = [['<unk>', 0], ['\n<s>\n', 0], ['\n</s>\n', 0], ...bytes, [' a', -1], ['an', -2], [' an', -3], [' ', -4], ['a', -5], ['n', -6]] as const;
+  const bytes = Array.from(
+    { length: 256 },
+    (_, i) => [`<0x${i.toString(16).toUpperCase().padStart(2, '0')}>`, 0] as const,
+  );
+  const pieces = [
+    ['<unk>', 0],
+    ['\n<s>\n', 0],
+    ['\n</s>\n', 0],
+    ...bytes,
+    [' a', -1],
+    ['an', -2],
+    [' an', -3],
+    [' ', -4],
+    ['a', -5],
+    ['n', -6],
+  ] as const;
 
   it('merges by score, falls back to bytes, and begins with a space', () => {
     const tokenizer = tokenizerFromLlama2c(tokenizerBin(pieces), pieces.length);
@@ -178,6 +211,8 @@ describe('llama2.c', () => {
   });
 
   it('refuses a file that ends too soon', () => {
-    expect(() => tokenizerFromLlama2c(tokenizerBin(pieces).subarray(0, 40), pieces.length)).toThrow(/token \d+: lies beyond/);
+    expect(() => tokenizerFromLlama2c(tokenizerBin(pieces).subarray(0, 40), pieces.length)).toThrow(
+      /token \d+: lies beyond/,
+    );
   });
 });

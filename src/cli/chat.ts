@@ -65,11 +65,19 @@ export async function chatCommand(flags: ChatFlags): Promise<void> {
   const model = await openFromFlags(flags);
   if (!model.chatTemplate) {
     await model.close();
-    throw new SettingError('--model', model.name, 'has no chat template: use generate, or a model made for conversation');
+    throw new SettingError(
+      '--model',
+      model.name,
+      'has no chat template: use generate, or a model made for conversation',
+    );
   }
   const conversation = new Conversation(model, { do_sample: true, ...settings }, flags.system);
   const isTerminal = process.stdin.isTTY === true;
-  const lines = createInterface({ input: process.stdin, output: isTerminal ? process.stderr : undefined, prompt: '> ' });
+  const lines = createInterface({
+    input: process.stdin,
+    output: isTerminal ? process.stderr : undefined,
+    prompt: '> ',
+  });
   let running: AbortController | null = null;
   const interrupt = () => {
     if (running) running.abort();
@@ -127,7 +135,8 @@ async function command(conversation: Conversation, text: string): Promise<void> 
         process.stderr.write(`${JSON.stringify(conversation.settings)}\n`);
         return;
       }
-      if (!settingTable.some((spec) => spec.name === rest[0])) throw new SettingError('/set', rest[0], 'is not a setting of generation');
+      if (!settingTable.some((spec) => spec.name === rest[0]))
+        throw new SettingError('/set', rest[0], 'is not a setting of generation');
       conversation.settings[rest[0]] = parseSetting(rest[0], argument.slice(rest[0].length).trim());
       return;
     }

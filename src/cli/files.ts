@@ -40,7 +40,12 @@ function readJson(file: string): unknown {
 /** A weight file, an index of shards, or the weights of a directory. */
 function openAny(path: string): WeightFile {
   if (statSync(path).isDirectory()) {
-    for (const name of ['model.safetensors', 'model.safetensors.index.json', 'pytorch_model.bin', 'pytorch_model.bin.index.json']) {
+    for (const name of [
+      'model.safetensors',
+      'model.safetensors.index.json',
+      'pytorch_model.bin',
+      'pytorch_model.bin.index.json',
+    ]) {
       if (existsSync(join(path, name))) return openAny(join(path, name));
     }
     throw new NotFoundError('file', join(path, 'model.safetensors'));
@@ -50,7 +55,11 @@ function openAny(path: string): WeightFile {
   return readSharded(openSource(path), open, openWeights);
 }
 
-export async function convertCommand(input: string, output: string, flags: { readonly type?: ConversionType }): Promise<void> {
+export async function convertCommand(
+  input: string,
+  output: string,
+  flags: { readonly type?: ConversionType },
+): Promise<void> {
   if (!existsSync(input)) throw new NotFoundError('file', input);
   const format = output.endsWith('.gguf') ? 'gguf' : 'safetensors';
   const isFile = /\.(gguf|safetensors)$/.test(output);
@@ -87,7 +96,10 @@ export async function convertCommand(input: string, output: string, flags: { rea
   });
   if (!isFile && report) {
     const { config, tokenizer, chatTemplate } = report;
-    const sidecars = { 'config.json': config ?? json('config.json'), 'tokenizer.json': tokenizer ?? json('tokenizer.json') };
+    const sidecars = {
+      'config.json': config ?? json('config.json'),
+      'tokenizer.json': tokenizer ?? json('tokenizer.json'),
+    };
     for (const [name, value] of Object.entries(sidecars)) {
       if (value) writeText(join(output, name), `${JSON.stringify(value, null, 2)}\n`);
     }

@@ -40,7 +40,8 @@ async function readPrompts(texts: readonly string[], { ids, chat }: GenerateFlag
     if (texts.length > 0) throw new SettingError('--ids', ids, 'cannot stand beside a text prompt');
     return [parseIds(ids)];
   }
-  if (texts.length === 0) throw new SettingError('prompt', '', 'is missing: give a text, "-" for stdin, or --ids 1,2,3');
+  if (texts.length === 0)
+    throw new SettingError('prompt', '', 'is missing: give a text, "-" for stdin, or --ids 1,2,3');
   const read = await Promise.all(texts.map((text) => (text === '-' ? readStdin() : text)));
   return read.map((text) => (chat ? [{ role: 'user', content: text }] : text));
 }
@@ -86,7 +87,8 @@ function describe(model: OpenModel, result: GenerationResult, load_ms: number): 
       load_ms: Math.round(load_ms),
       first_token_ms: Math.round(first_token_ms),
       prompt_tokens_per_second: Math.round((prompt_tokens / first_token_ms) * 1000),
-      tokens_per_second: new_tokens > 1 ? Math.round(((new_tokens - 1) / (total_ms - first_token_ms)) * 10000) / 10 : null,
+      tokens_per_second:
+        new_tokens > 1 ? Math.round(((new_tokens - 1) / (total_ms - first_token_ms)) * 10000) / 10 : null,
     },
   };
 }

@@ -3,8 +3,15 @@ import { listModels, resolveModel } from '../node/models.ts';
 import { amount, progressReporter } from '../node/progress.ts';
 import { interruptSignal, write } from './session.ts';
 
-export async function pullCommand(name: string, flags: { readonly revision?: string; readonly json?: boolean }): Promise<void> {
-  const location = await resolveModel(name, { revision: flags.revision, progress: progressReporter(), signal: interruptSignal() });
+export async function pullCommand(
+  name: string,
+  flags: { readonly revision?: string; readonly json?: boolean },
+): Promise<void> {
+  const location = await resolveModel(name, {
+    revision: flags.revision,
+    progress: progressReporter(),
+    signal: interruptSignal(),
+  });
   await write(flags.json ? `${JSON.stringify(location)}\n` : `${location.path} (${location.source})\n`);
 }
 
@@ -14,7 +21,9 @@ export async function modelsCommand({ json }: { readonly json?: boolean }): Prom
     await write(`${JSON.stringify(models)}\n`);
     return;
   }
-  for (const { name, bytes, licence, installed } of models.sort((a, b) => Number(b.installed !== null) - Number(a.installed !== null))) {
+  for (const { name, bytes, licence, installed } of models.sort(
+    (a, b) => Number(b.installed !== null) - Number(a.installed !== null),
+  )) {
     await write(`${installed ? '●' : ' '} ${name.padEnd(28)} ${amount(bytes, 'bytes').padStart(9)}  ${licence}\n`);
   }
   await write('● on this machine. Others: inkstone pull NAME, or any hub id (org/name).\n');

@@ -15,7 +15,8 @@ export async function logitsCommand(flags: LogitsFlags): Promise<void> {
   if ((flags.prompt === undefined) === (flags.ids === undefined)) {
     throw new SettingError('--prompt', flags.prompt, 'or --ids is needed, and not both');
   }
-  if (!Number.isInteger(flags.top) || flags.top < 1) throw new SettingError('--top', flags.top, 'has to be a whole number from 1 up');
+  if (!Number.isInteger(flags.top) || flags.top < 1)
+    throw new SettingError('--top', flags.top, 'has to be a whole number from 1 up');
   const given = flags.ids === undefined ? flags.prompt! : parseIds(flags.ids);
   const model = await openFromFlags(flags);
   try {
@@ -39,7 +40,9 @@ export async function logitsCommand(flags: LogitsFlags): Promise<void> {
       await write(`${position}: after ${name(ids[position])}\n`);
       for (const { id, logit, probability } of best(logits.subarray(row * V, (row + 1) * V), flags.top)) {
         const bar = '█'.repeat(Math.round(probability * 30));
-        await write(`  ${String(id).padStart(6)}  ${logit.toFixed(3).padStart(9)}  ${(probability * 100).toFixed(2).padStart(6)}%  ${name(id)} ${bar}\n`);
+        await write(
+          `  ${String(id).padStart(6)}  ${logit.toFixed(3).padStart(9)}  ${(probability * 100).toFixed(2).padStart(6)}%  ${name(id)} ${bar}\n`,
+        );
       }
     }
   } finally {

@@ -11,7 +11,9 @@ function modelFlags(command: Command): Command {
     .option('--model <name>', 'a name, a hub id, a directory or a file (default: smollm2-135m-instruct)')
     .addOption(new Option('--backend <name>', 'where to compute').choices(['native', 'reference']))
     .option('--threads <n>', 'threads of the native backend', Number)
-    .addOption(new Option('--precision <name>', 'exact: float32 activations; fast: 8-bit ones').choices(['exact', 'fast']))
+    .addOption(
+      new Option('--precision <name>', 'exact: float32 activations; fast: 8-bit ones').choices(['exact', 'fast']),
+    )
     .option('--context <n>', 'longest context in tokens', Number)
     .option('--offline', 'use only what is on this machine');
 }
@@ -80,7 +82,9 @@ export function buildProgram(): Command {
     .argument('<input>', 'a file or a model directory')
     .argument('<output>', 'a .gguf file, a .safetensors file or a new directory')
     .addOption(new Option('--type <type>', 'of matrices').choices(['f32', 'f16', 'bf16', 'q8_0', 'q4_0']))
-    .action(async (input: string, output: string, flags) => (await import('./files.ts')).convertCommand(input, output, flags));
+    .action(async (input: string, output: string, flags) =>
+      (await import('./files.ts')).convertCommand(input, output, flags),
+    );
 
   program
     .command('pull')

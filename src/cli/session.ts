@@ -27,7 +27,15 @@ export function interruptSignal(): AbortSignal {
 
 export async function openFromFlags(flags: ModelFlags, signal?: AbortSignal): Promise<OpenModel> {
   const { model, backend, threads, precision, context, offline } = flags;
-  const opened = await openModel(model, { backend, threads, precision, context, offline, signal, progress: progressReporter() });
+  const opened = await openModel(model, {
+    backend,
+    threads,
+    precision,
+    context,
+    offline,
+    signal,
+    progress: progressReporter(),
+  });
   if (model === undefined) process.stderr.write(`model: ${DEFAULT_MODEL}\n`);
   return opened;
 }
@@ -44,7 +52,10 @@ export function settingsOf(flags: Readonly<Record<string, unknown>>): Record<str
 
 /** "1,2,3" as ids. */
 export function parseIds(text: string): number[] {
-  const ids = text.split(/[\s,]+/).filter(Boolean).map(Number);
+  const ids = text
+    .split(/[\s,]+/)
+    .filter(Boolean)
+    .map(Number);
   if (ids.length === 0 || ids.some((id) => !Number.isInteger(id) || id < 0)) {
     throw new SettingError('--ids', text, 'has to be token ids: 1,2,3');
   }

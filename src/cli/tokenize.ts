@@ -29,10 +29,12 @@ export async function tokenizeCommand(texts: readonly string[], flags: TokenizeF
 
 async function openTokenizer({ model = DEFAULT_MODEL, offline }: TokenizeFlags): Promise<Tokenizer> {
   const isFile = existsSync(model) && statSync(model).isFile();
-  if (isFile && model.endsWith('.json')) return tokenizerFromJson(JSON.parse(readFileSync(model, 'utf8')), { file: model });
+  if (isFile && model.endsWith('.json'))
+    return tokenizerFromJson(JSON.parse(readFileSync(model, 'utf8')), { file: model });
   if (isFile && /\.gguf$/i.test(model)) return tokenizerFromGguf(openWeights(openSource(model)));
   const folderFile = join(model, 'tokenizer.json');
-  if (existsSync(folderFile)) return tokenizerFromJson(JSON.parse(readFileSync(folderFile, 'utf8')), { file: folderFile });
+  if (existsSync(folderFile))
+    return tokenizerFromJson(JSON.parse(readFileSync(folderFile, 'utf8')), { file: folderFile });
   const location = await resolveModel(model, { offline, progress: progressReporter() });
   const { tokenizer } = readModelFiles(location);
   if (tokenizer) return tokenizer;

@@ -1,10 +1,10 @@
 /** The engine: a model, a paged cache, and one ragged step that advances any number of sequences at once. */
 import type { Backend, BackendBuffer, LoadedPlan } from '../backends/backend.ts';
 import { CapacityError, SettingError } from '../errors.ts';
-import { type CacheSpec, inferencePlan } from '../models/inference.ts';
 import { type Model, parameterBuffers } from '../models/index.ts';
-import type { Precision } from '../tensor/index.ts';
+import { type CacheSpec, inferencePlan } from '../models/inference.ts';
 import { byteLength } from '../tensor/dtype.ts';
+import type { Precision } from '../tensor/index.ts';
 import { sizeOf } from '../tensor/shape.ts';
 import { PagePool } from './pages.ts';
 import { Sequence } from './sequence.ts';
@@ -61,7 +61,11 @@ export class Engine {
     const { config, backend } = model;
     this.context = options.context ?? config.n_positions;
     if (!Number.isInteger(this.context) || this.context < 1 || this.context > config.n_positions) {
-      throw new SettingError('context', options.context, `has to be between 1 and the model's ${config.n_positions} positions`);
+      throw new SettingError(
+        'context',
+        options.context,
+        `has to be between 1 and the model's ${config.n_positions} positions`,
+      );
     }
     this.precision = options.precision ?? 'fast';
     this.maxRows = Math.min(options.maxRows ?? 512, Math.max(this.context, 64));
@@ -145,8 +149,15 @@ export class Engine {
     this.reserve(requests.map(({ sequence }) => sequence));
 
     const vocabulary = this.model.config.vocab_size;
-    const results = requests.map(({ sequence, logits }) =>
-      new Float32Array(logits === 'none' || sequence.pending === 0 ? 0 : logits === 'last' ? vocabulary : sequence.pending * vocabulary),
+    const results = requests.map(
+      ({ sequence, logits }) =>
+        new Float32Array(
+          logits === 'none' || sequence.pending === 0
+            ? 0
+            : logits === 'last'
+              ? vocabulary
+              : sequence.pending * vocabulary,
+        ),
     );
     const filled = new Array<number>(requests.length).fill(0);
     for (const spans of this.chunks(requests)) {
@@ -162,7 +173,13 @@ export class Engine {
   private checkTokens(sequence: Sequence): void {
     const { length, tokens, computed } = sequence;
     if (length > this.context) {
-      throw new CapacityError('context', length, this.context, 'tokens', 'Shorten the prompt or ask for fewer new tokens');
+      throw new CapacityError(
+        'context',
+        length,
+        this.context,
+        'tokens',
+        'Shorten the prompt or ask for fewer new tokens',
+      );
     }
     const vocabulary = this.model.config.vocab_size;
     for (let i = computed; i < length; i++) {

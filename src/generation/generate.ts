@@ -76,7 +76,9 @@ export async function* generate(
 ): AsyncGenerator<GenerationEvent, void, void> {
   const list = isSinglePrompt(prompts) ? [prompts] : prompts;
   const jobs = list.map((prompt, i) => prepare(model, prompt, i, given, options));
-  const queue = jobs.flatMap((job) => Array.from({ length: job.settings.num_return_sequences }, (_, index) => ({ job, index })));
+  const queue = jobs.flatMap((job) =>
+    Array.from({ length: job.settings.num_return_sequences }, (_, index) => ({ job, index })),
+  );
   const active: Answer[] = [];
   try {
     while (queue.length > 0 || active.length > 0) {
@@ -84,7 +86,11 @@ export async function* generate(
         for (const answer of active) yield* answer.finish('aborted');
         throw new InterruptedError();
       }
-      while (queue.length > 0 && active.length < model.engine.maxSequences && fits(model.engine, queue[0].job, active)) {
+      while (
+        queue.length > 0 &&
+        active.length < model.engine.maxSequences &&
+        fits(model.engine, queue[0].job, active)
+      ) {
         const { job, index } = queue.shift()!;
         active.push(new Answer(model, job, index));
       }
@@ -114,11 +120,27 @@ function isSinglePrompt(prompts: Prompt | readonly Prompt[]): prompts is Prompt 
   return typeof first === 'number' || (typeof first === 'object' && first !== null && 'role' in first);
 }
 
-function prepare(model: GenerationModel, prompt: Prompt, i: number, given: Readonly<Record<string, unknown>>, options: GenerateOptions): Job {
+function prepare(
+  model: GenerationModel,
+  prompt: Prompt,
+  i: number,
+  given: Readonly<Record<string, unknown>>,
+  options: GenerateOptions,
+): Job {
   const ids = encodePrompt(model, prompt, options.chat);
   const { config } = model.engine.model;
-  const shape = { n_positions: model.engine.context, vocab_size: config.vocab_size, eos_token_id: model.tokenizer?.special.eos };
-  const { settings } = resolveSettings(given, model.generationConfig, shape, ids.length, options.fallbackNewTokens ?? 20);
+  const shape = {
+    n_positions: model.engine.context,
+    vocab_size: config.vocab_size,
+    eos_token_id: model.tokenizer?.special.eos,
+  };
+  const { settings } = resolveSettings(
+    given,
+    model.generationConfig,
+    shape,
+    ids.length,
+    options.fallbackNewTokens ?? 20,
+  );
   if (settings.stop_strings.length > 0 && !model.tokenizer) {
     throw new SettingError('stop_strings', settings.stop_strings, 'needs a tokenizer, and this model has none');
   }
@@ -197,7 +219,8 @@ class Answer {
     if (isEnd) yield* this.finish('eos');
     else if (stopped) yield* this.finish('stop_string');
     else if (this.ids.length >= settings.max_new_tokens) yield* this.finish('length');
-    else if (settings.max_time !== null && performance.now() - started > settings.max_time * 1000) yield* this.finish('time');
+    else if (settings.max_time !== null && performance.now() - started > settings.max_time * 1000)
+      yield* this.finish('time');
     else this.sequence.append([token]);
   }
 

@@ -34,7 +34,14 @@ export class PagePool {
     let page = this.free.pop();
     if (page === undefined) {
       const oldest = this.idle.values().next();
-      if (oldest.done) throw new CapacityError('KV cache', this.count + 1, this.count, 'pages', 'Use fewer or shorter sequences at once');
+      if (oldest.done)
+        throw new CapacityError(
+          'KV cache',
+          this.count + 1,
+          this.count,
+          'pages',
+          'Use fewer or shorter sequences at once',
+        );
       page = oldest.value;
       this.idle.delete(page);
       this.forget(page);

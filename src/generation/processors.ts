@@ -41,7 +41,8 @@ export function buildProcessors(settings: GenerationSettings): LogitsProcessor[]
  */
 export function repetitionPenalty(penalty: number, ignored = 0): LogitsProcessor {
   return (scores, { tokens }) => {
-    for (const token of new Set(ignored > 0 ? tokens.slice(ignored) : tokens)) scores[token] = scores[token] < 0 ? scores[token] * penalty : scores[token] / penalty;
+    for (const token of new Set(ignored > 0 ? tokens.slice(ignored) : tokens))
+      scores[token] = scores[token] < 0 ? scores[token] * penalty : scores[token] / penalty;
   };
 }
 

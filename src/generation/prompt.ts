@@ -18,7 +18,12 @@ export interface PromptModel {
  * @throws SettingError when the model has no tokenizer or chat template and the prompt needs one, or when the prompt is empty.
  */
 export function encodePrompt(model: PromptModel, prompt: Prompt, options: RenderOptions = {}): number[] {
-  const ids = typeof prompt === 'string' ? encodeText(model, prompt) : isIds(prompt) ? [...prompt] : encodeChat(model, prompt, options);
+  const ids =
+    typeof prompt === 'string'
+      ? encodeText(model, prompt)
+      : isIds(prompt)
+        ? [...prompt]
+        : encodeChat(model, prompt, options);
   if (ids.length === 0) throw new SettingError('prompt', prompt, 'is empty: give at least one character or token');
   return ids;
 }
@@ -38,13 +43,17 @@ function encodeText(model: PromptModel, text: string): number[] {
 
 function encodeChat(model: PromptModel, messages: readonly ChatMessage[], options: RenderOptions): number[] {
   const tokenizer = tokenizerOf(model);
-  if (!model.chatTemplate) throw new SettingError('prompt', 'messages', 'needs a chat template, and this model has none: give text');
+  if (!model.chatTemplate)
+    throw new SettingError('prompt', 'messages', 'needs a chat template, and this model has none: give text');
   const segments = model.chatTemplate.renderSegments(messages, {
     add_generation_prompt: true,
     tokens: model.specialTokens,
     ...options,
   });
-  const parts = splitSpecialTokens(segments, tokenizer.addedTokens.map(({ content }) => content));
+  const parts = splitSpecialTokens(
+    segments,
+    tokenizer.addedTokens.map(({ content }) => content),
+  );
   const input = parts.map((part) => (part.kind === 'special' ? { special: part.token } : part.text));
   return Array.from(tokenizer.encodeIds(input, { add_special_tokens: false }));
 }

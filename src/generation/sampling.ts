@@ -30,7 +30,8 @@ export function sampleToken(scores: Float32Array, random: number): Choice {
   for (let i = 0; i < scores.length; i++) if (scores[i] > greatest) greatest = scores[i];
   if (!Number.isFinite(greatest)) throw new SettingError('settings', greatest, 'leave no token to choose from');
   let total = 0;
-  for (let i = 0; i < scores.length; i++) if (scores[i] !== Number.NEGATIVE_INFINITY) total += Math.exp(scores[i] - greatest);
+  for (let i = 0; i < scores.length; i++)
+    if (scores[i] !== Number.NEGATIVE_INFINITY) total += Math.exp(scores[i] - greatest);
   const target = random * total;
   let sum = 0;
   let last = 0;

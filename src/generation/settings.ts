@@ -40,31 +40,184 @@ const later = (name: string, neutral: readonly unknown[] = []): SettingSpec => (
 
 export const settingTable: readonly SettingSpec[] = [
   { name: 'max_new_tokens', kind: 'integer', min: 1, default: null, en: 'most new tokens', zh: '最多生成的词元数' },
-  { name: 'max_length', kind: 'integer', min: 1, default: null, en: 'most tokens, prompt included', zh: '含提示在内的最大长度' },
-  { name: 'min_length', kind: 'integer', min: 0, default: 0, en: 'no end before this length, prompt included', zh: '含提示在内的最小长度' },
-  { name: 'min_new_tokens', kind: 'integer', min: 0, default: 0, en: 'no end before this many new tokens', zh: '最少生成的词元数' },
-  { name: 'do_sample', kind: 'boolean', default: false, en: 'draw tokens at random instead of taking the most probable', zh: '按概率抽样，而非总取最可能的词元' },
-  { name: 'temperature', kind: 'number', min: 0, above: true, default: 1, sampling: true, en: 'below 1 sharpens the distribution, above 1 flattens it', zh: '温度：小于 1 更确定，大于 1 更随机' },
-  { name: 'top_k', kind: 'integer', min: 0, default: 50, sampling: true, en: 'keep the k most probable tokens; 0 for all', zh: '只保留最可能的 k 个词元；0 为不限' },
-  { name: 'top_p', kind: 'number', min: 0, max: 1, default: 1, sampling: true, en: 'keep the fewest tokens whose probabilities reach p', zh: '保留累计概率达到 p 的最少词元' },
-  { name: 'min_p', kind: 'number', min: 0, max: 1, default: null, sampling: true, en: 'keep tokens at least p times as probable as the best', zh: '保留概率不低于最高者 p 倍的词元' },
-  { name: 'typical_p', kind: 'number', min: 0, above: true, max: 1, default: 1, sampling: true, en: 'keep the most typical tokens up to this mass', zh: '保留最典型的词元，直到累计达到该值' },
-  { name: 'epsilon_cutoff', kind: 'number', min: 0, max: 1, default: 0, sampling: true, en: 'remove tokens less probable than this', zh: '去掉概率低于该值的词元' },
-  { name: 'eta_cutoff', kind: 'number', min: 0, max: 1, default: 0, sampling: true, en: 'as epsilon_cutoff, lower where the entropy is high', zh: '同 epsilon_cutoff，但随熵降低' },
-  { name: 'repetition_penalty', kind: 'number', min: 0, above: true, default: 1, en: 'above 1 makes tokens that occurred less probable', zh: '重复惩罚：大于 1 时降低已出现词元的概率' },
-  { name: 'no_repeat_ngram_size', kind: 'integer', min: 0, default: 0, en: 'no run of this many tokens twice; 0 for off', zh: '禁止该长度的词元片段重复；0 为关闭' },
-  { name: 'bad_words_ids', kind: 'idLists', default: [], en: 'sequences of token ids that must not be written', zh: '禁止出现的词元序列' },
+  {
+    name: 'max_length',
+    kind: 'integer',
+    min: 1,
+    default: null,
+    en: 'most tokens, prompt included',
+    zh: '含提示在内的最大长度',
+  },
+  {
+    name: 'min_length',
+    kind: 'integer',
+    min: 0,
+    default: 0,
+    en: 'no end before this length, prompt included',
+    zh: '含提示在内的最小长度',
+  },
+  {
+    name: 'min_new_tokens',
+    kind: 'integer',
+    min: 0,
+    default: 0,
+    en: 'no end before this many new tokens',
+    zh: '最少生成的词元数',
+  },
+  {
+    name: 'do_sample',
+    kind: 'boolean',
+    default: false,
+    en: 'draw tokens at random instead of taking the most probable',
+    zh: '按概率抽样，而非总取最可能的词元',
+  },
+  {
+    name: 'temperature',
+    kind: 'number',
+    min: 0,
+    above: true,
+    default: 1,
+    sampling: true,
+    en: 'below 1 sharpens the distribution, above 1 flattens it',
+    zh: '温度：小于 1 更确定，大于 1 更随机',
+  },
+  {
+    name: 'top_k',
+    kind: 'integer',
+    min: 0,
+    default: 50,
+    sampling: true,
+    en: 'keep the k most probable tokens; 0 for all',
+    zh: '只保留最可能的 k 个词元；0 为不限',
+  },
+  {
+    name: 'top_p',
+    kind: 'number',
+    min: 0,
+    max: 1,
+    default: 1,
+    sampling: true,
+    en: 'keep the fewest tokens whose probabilities reach p',
+    zh: '保留累计概率达到 p 的最少词元',
+  },
+  {
+    name: 'min_p',
+    kind: 'number',
+    min: 0,
+    max: 1,
+    default: null,
+    sampling: true,
+    en: 'keep tokens at least p times as probable as the best',
+    zh: '保留概率不低于最高者 p 倍的词元',
+  },
+  {
+    name: 'typical_p',
+    kind: 'number',
+    min: 0,
+    above: true,
+    max: 1,
+    default: 1,
+    sampling: true,
+    en: 'keep the most typical tokens up to this mass',
+    zh: '保留最典型的词元，直到累计达到该值',
+  },
+  {
+    name: 'epsilon_cutoff',
+    kind: 'number',
+    min: 0,
+    max: 1,
+    default: 0,
+    sampling: true,
+    en: 'remove tokens less probable than this',
+    zh: '去掉概率低于该值的词元',
+  },
+  {
+    name: 'eta_cutoff',
+    kind: 'number',
+    min: 0,
+    max: 1,
+    default: 0,
+    sampling: true,
+    en: 'as epsilon_cutoff, lower where the entropy is high',
+    zh: '同 epsilon_cutoff，但随熵降低',
+  },
+  {
+    name: 'repetition_penalty',
+    kind: 'number',
+    min: 0,
+    above: true,
+    default: 1,
+    en: 'above 1 makes tokens that occurred less probable',
+    zh: '重复惩罚：大于 1 时降低已出现词元的概率',
+  },
+  {
+    name: 'no_repeat_ngram_size',
+    kind: 'integer',
+    min: 0,
+    default: 0,
+    en: 'no run of this many tokens twice; 0 for off',
+    zh: '禁止该长度的词元片段重复；0 为关闭',
+  },
+  {
+    name: 'bad_words_ids',
+    kind: 'idLists',
+    default: [],
+    en: 'sequences of token ids that must not be written',
+    zh: '禁止出现的词元序列',
+  },
   { name: 'suppress_tokens', kind: 'ids', default: [], en: 'token ids that must not be written', zh: '禁止出现的词元' },
-  { name: 'begin_suppress_tokens', kind: 'ids', default: [], en: 'token ids that must not come first', zh: '禁止作为开头的词元' },
-  { name: 'renormalize_logits', kind: 'boolean', default: false, en: 'make scores log-probabilities after processing', zh: '处理后重新归一化' },
-  { name: 'remove_invalid_values', kind: 'boolean', default: false, en: 'replace NaN and infinite scores', zh: '替换无效的分数' },
-  { name: 'num_return_sequences', kind: 'integer', min: 1, max: 4096, default: 1, en: 'answers to each prompt', zh: '每个提示生成的答案数' },
+  {
+    name: 'begin_suppress_tokens',
+    kind: 'ids',
+    default: [],
+    en: 'token ids that must not come first',
+    zh: '禁止作为开头的词元',
+  },
+  {
+    name: 'renormalize_logits',
+    kind: 'boolean',
+    default: false,
+    en: 'make scores log-probabilities after processing',
+    zh: '处理后重新归一化',
+  },
+  {
+    name: 'remove_invalid_values',
+    kind: 'boolean',
+    default: false,
+    en: 'replace NaN and infinite scores',
+    zh: '替换无效的分数',
+  },
+  {
+    name: 'num_return_sequences',
+    kind: 'integer',
+    min: 1,
+    max: 4096,
+    default: 1,
+    en: 'answers to each prompt',
+    zh: '每个提示生成的答案数',
+  },
   { name: 'eos_token_id', kind: 'ids', default: null, en: 'ids that end an answer', zh: '结束词元' },
   { name: 'pad_token_id', kind: 'integer', min: 0, default: null, en: 'id that stands after the end', zh: '填充词元' },
   { name: 'bos_token_id', kind: 'integer', min: 0, default: null, en: 'id that begins a text', zh: '起始词元' },
   { name: 'stop_strings', kind: 'strings', default: [], en: 'texts that end an answer', zh: '遇到即停止的文本' },
-  { name: 'max_time', kind: 'number', min: 0, above: true, default: null, en: 'seconds after which an answer ends', zh: '最长用时（秒）' },
-  { name: 'seed', kind: 'integer', min: 0, max: Number.MAX_SAFE_INTEGER, default: null, en: 'start of the random numbers; chosen and reported unless given', zh: '随机种子；不给则自动选取并报告' },
+  {
+    name: 'max_time',
+    kind: 'number',
+    min: 0,
+    above: true,
+    default: null,
+    en: 'seconds after which an answer ends',
+    zh: '最长用时（秒）',
+  },
+  {
+    name: 'seed',
+    kind: 'integer',
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    default: null,
+    en: 'start of the random numbers; chosen and reported unless given',
+    zh: '随机种子；不给则自动选取并报告',
+  },
   later('num_beams', [1]),
   later('num_beam_groups', [1]),
   later('early_stopping', [false]),
@@ -103,7 +256,13 @@ export const settingTable: readonly SettingSpec[] = [
 const specs = new Map(settingTable.map((spec) => [spec.name, spec]));
 
 /** What a generation_config.json says that is about the file and not about decoding. */
-const aboutTheFile = new Set(['transformers_version', '_from_model_config', 'decoder_start_token_id', '_commit_hash', 'chat_format']);
+const aboutTheFile = new Set([
+  'transformers_version',
+  '_from_model_config',
+  'decoder_start_token_id',
+  '_commit_hash',
+  'chat_format',
+]);
 
 export interface SettingsModel {
   readonly n_positions: number;
@@ -137,7 +296,8 @@ export function resolveSettings(
   for (const spec of settingTable) {
     const own = Object.hasOwn(given, spec.name) && given[spec.name] !== null && given[spec.name] !== undefined;
     const fromFile = defaults[spec.name];
-    if (!own && fromFile !== undefined && fromFile !== null) check(spec.name, fromFile, model.vocab_size, 'generation_config.json: ');
+    if (!own && fromFile !== undefined && fromFile !== null)
+      check(spec.name, fromFile, model.vocab_size, 'generation_config.json: ');
     values[spec.name] = own ? given[spec.name] : (fromFile ?? spec.default);
   }
   checkSampling(given, values);
@@ -149,11 +309,19 @@ export function resolveSettings(
     seed: values.seed ?? Math.floor(Math.random() * 2 ** 32),
   } as unknown as GenerationSettings;
   if (settings.min_new_tokens > settings.max_new_tokens) {
-    throw new SettingError('min_new_tokens', settings.min_new_tokens, `is more than the ${settings.max_new_tokens} new tokens allowed`);
+    throw new SettingError(
+      'min_new_tokens',
+      settings.min_new_tokens,
+      `is more than the ${settings.max_new_tokens} new tokens allowed`,
+    );
   }
   if (settings.min_length > promptLength + settings.max_new_tokens) {
     const most = promptLength + settings.max_new_tokens;
-    throw new SettingError('min_length', settings.min_length, `is more than the ${most} tokens that prompt and answer may have`);
+    throw new SettingError(
+      'min_length',
+      settings.min_length,
+      `is more than the ${most} tokens that prompt and answer may have`,
+    );
   }
   if (settings.num_return_sequences > 1 && !settings.do_sample) {
     const problem = 'needs do_sample true: without it all answers are the same';
@@ -185,17 +353,31 @@ function newTokens(
 ): number {
   const room = n_positions - promptLength;
   if (room < 1) {
-    throw new SettingError('prompt', `${promptLength} tokens`, `leaves no room: the context is ${n_positions} tokens. Shorten the prompt`);
+    throw new SettingError(
+      'prompt',
+      `${promptLength} tokens`,
+      `leaves no room: the context is ${n_positions} tokens. Shorten the prompt`,
+    );
   }
-  const asked = typeof values.max_new_tokens === 'number' ? 'max_new_tokens' : typeof values.max_length === 'number' ? 'max_length' : null;
+  const asked =
+    typeof values.max_new_tokens === 'number'
+      ? 'max_new_tokens'
+      : typeof values.max_length === 'number'
+        ? 'max_length'
+        : null;
   if (!asked) return Math.min(fallback, room);
   const value = values[asked] as number;
   const count = asked === 'max_length' ? value - promptLength : value;
-  if (count < 1) throw new SettingError('max_length', value, `is not more than the ${promptLength} tokens of the prompt`);
+  if (count < 1)
+    throw new SettingError('max_length', value, `is not more than the ${promptLength} tokens of the prompt`);
   if (count <= room) return count;
   // A file's limit is for the model's whole context; only what the user asked for is refused.
   if (given[asked] === undefined || given[asked] === null) return room;
-  throw new SettingError(asked, value, `exceeds the context: ${promptLength} tokens of prompt and ${count} new ones, ${n_positions} in all`);
+  throw new SettingError(
+    asked,
+    value,
+    `exceeds the context: ${promptLength} tokens of prompt and ${count} new ones, ${n_positions} in all`,
+  );
 }
 
 function check(name: string, value: unknown, vocabulary: number, where = ''): void {
@@ -227,15 +409,18 @@ function check(name: string, value: unknown, vocabulary: number, where = ''): vo
       }
       return;
     case 'strings':
-      if (!list(value).every((text) => typeof text === 'string' && text !== '')) fail('has to be texts that are not empty');
+      if (!list(value).every((text) => typeof text === 'string' && text !== ''))
+        fail('has to be texts that are not empty');
       return;
     default: {
       const { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY, above = false, kind } = spec;
-      const number = typeof value === 'number' && Number.isFinite(value) && (kind !== 'integer' || Number.isInteger(value));
+      const number =
+        typeof value === 'number' && Number.isFinite(value) && (kind !== 'integer' || Number.isInteger(value));
       const whole = kind === 'integer' ? 'a whole number' : 'a number';
       const range = `${above ? 'above' : 'from'} ${min}${max === Number.POSITIVE_INFINITY ? (above ? '' : ' up') : ` to ${max}`}`;
       if (!number || (value as number) < min || (above && value === min) || (value as number) > max) {
-        const hint = name === 'temperature' && value === 0 ? ' (for the most probable token always, use do_sample false)' : '';
+        const hint =
+          name === 'temperature' && value === 0 ? ' (for the most probable token always, use do_sample false)' : '';
         fail(`has to be ${whole} ${range}${hint}`);
       }
     }

@@ -21,8 +21,10 @@ export function openBackend({ backend, threads = defaultThreads() }: BackendOpti
   }
   const { addon, tried } = nativeStatus();
   if (backend === 'reference') return createReferenceBackend();
-  if (backend !== undefined && backend !== 'native') throw new SettingError('backend', backend, `has to be one of ${backendNames.join(', ')}`);
+  if (backend !== undefined && backend !== 'native')
+    throw new SettingError('backend', backend, `has to be one of ${backendNames.join(', ')}`);
   if (addon) return createNativeBackend(addon, { threads, variant: process.env.INKSTONE_ISA });
-  if (backend === 'native') throw new EnvironmentError(`the native library is not there:\n${tried.map((line) => `  - ${line}`).join('\n')}`);
+  if (backend === 'native')
+    throw new EnvironmentError(`the native library is not there:\n${tried.map((line) => `  - ${line}`).join('\n')}`);
   return createReferenceBackend();
 }

@@ -27,7 +27,11 @@ export function repositoryFolder(hub: string, id: string): string {
 export function pathsBelow(folder: string): string[] {
   return readdirSync(folder, { withFileTypes: true, recursive: true })
     .filter((entry) => !entry.isDirectory())
-    .map((entry) => relative(folder, join(entry.parentPath ?? entry.path, entry.name)).split(sep).join('/'));
+    .map((entry) =>
+      relative(folder, join(entry.parentPath ?? entry.path, entry.name))
+        .split(sep)
+        .join('/'),
+    );
 }
 
 /** The snapshot of a model in the hub's cache that has all files needed, or null. */
@@ -48,7 +52,9 @@ function shardsOf(snapshot: string, paths: readonly string[]): string[] | null {
   const index = paths.find((path) => path.endsWith('.index.json'));
   if (!index) return null;
   try {
-    const { weight_map } = JSON.parse(readFileSync(join(snapshot, index), 'utf8')) as { weight_map: Record<string, string> };
+    const { weight_map } = JSON.parse(readFileSync(join(snapshot, index), 'utf8')) as {
+      weight_map: Record<string, string>;
+    };
     return [...new Set(Object.values(weight_map))];
   } catch {
     return null;
@@ -59,5 +65,8 @@ function shardsOf(snapshot: string, paths: readonly string[]): string[] | null {
 export function sizeOnDisk(path: string): number {
   const facts = statSync(path);
   if (!facts.isDirectory()) return facts.size;
-  return pathsBelow(path).reduce((sum, file) => sum + (existsSync(join(path, file)) ? statSync(join(path, file)).size : 0), 0);
+  return pathsBelow(path).reduce(
+    (sum, file) => sum + (existsSync(join(path, file)) ? statSync(join(path, file)).size : 0),
+    0,
+  );
 }

@@ -1,9 +1,31 @@
 /** Fetching a model from the hub into its cache: resumed where it broke off, checked by hash, renamed when complete. */
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { NotFoundError } from '../errors.ts';
-import { DEFAULT_RETRY, HubClient, HubError, type HubTarget, type ProgressListener, type RemoteFile, selectFiles, withRetry } from '../hub/index.ts';
+import {
+  DEFAULT_RETRY,
+  HubClient,
+  HubError,
+  type HubTarget,
+  type ProgressListener,
+  type RemoteFile,
+  selectFiles,
+  withRetry,
+} from '../hub/index.ts';
 import { repositoryFolder } from './cache.ts';
 
 export interface HubOptions {
@@ -22,7 +44,12 @@ export interface HubOptions {
  */
 export async function downloadModel(target: HubTarget, options: HubOptions): Promise<string> {
   const retry = options.retry ?? DEFAULT_RETRY;
-  const client = new HubClient({ endpoint: options.endpoint, token: options.token, fetch: (url, init) => fetch(url, init), retry });
+  const client = new HubClient({
+    endpoint: options.endpoint,
+    token: options.token,
+    fetch: (url, init) => fetch(url, init),
+    retry,
+  });
   const revision = target.revision ?? 'main';
   const { commit, paths } = await client.list(target.id, revision, options.signal);
   const folder = repositoryFolder(options.cache, target.id);
@@ -52,13 +79,23 @@ function filesOf({ id, file }: HubTarget, paths: readonly string[]): readonly st
   const selection = selectFiles(paths);
   if (selection.kind === 'files') return selection.files;
   if (selection.kind === 'choose') {
-    throw new NotFoundError('file', id, ['the model has several files; name one'], selection.among.map((path) => `${id}:${path}`));
+    throw new NotFoundError(
+      'file',
+      id,
+      ['the model has several files; name one'],
+      selection.among.map((path) => `${id}:${path}`),
+    );
   }
   throw new HubError('missing', `${id}: there are no weights that can be read (safetensors, torch or GGUF)`);
 }
 
 /** Bring one file to `blob`, going on with what an earlier try left in `blob.incomplete`. */
-async function fetchBlob(client: HubClient, file: RemoteFile, blob: string, { progress, signal }: HubOptions): Promise<void> {
+async function fetchBlob(
+  client: HubClient,
+  file: RemoteFile,
+  blob: string,
+  { progress, signal }: HubOptions,
+): Promise<void> {
   mkdirSync(dirname(blob), { recursive: true });
   const partial = `${blob}.incomplete`;
   const have = existsSync(partial) ? Math.min(statSync(partial).size, file.size) : 0;
@@ -70,8 +107,10 @@ async function fetchBlob(client: HubClient, file: RemoteFile, blob: string, { pr
     hashBeginning(partial, at, hash);
     for await (const chunk of body.chunks) {
       signal?.throwIfAborted();
-      if (at + chunk.length > file.size) throw new HubError('protocol', `${file.path}: more than the ${file.size} bytes announced`);
-      for (let done = 0; done < chunk.length; ) done += writeSync(descriptor, chunk, done, chunk.length - done, at + done);
+      if (at + chunk.length > file.size)
+        throw new HubError('protocol', `${file.path}: more than the ${file.size} bytes announced`);
+      for (let done = 0; done < chunk.length; )
+        done += writeSync(descriptor, chunk, done, chunk.length - done, at + done);
       hash.update(chunk);
       at += chunk.length;
       progress?.({ label: file.path, done: at, total: file.size });
@@ -80,11 +119,15 @@ async function fetchBlob(client: HubClient, file: RemoteFile, blob: string, { pr
   } finally {
     closeSync(descriptor);
   }
-  if (at < file.size) throw new HubError('unreachable', `${file.path}: the connection ended after ${at} of ${file.size} bytes`);
+  if (at < file.size)
+    throw new HubError('unreachable', `${file.path}: the connection ended after ${at} of ${file.size} bytes`);
   const digest = hash.digest('hex');
   if (file.etag.length === digest.length && digest !== file.etag) {
     rmSync(partial, { force: true });
-    throw new HubError('unreachable', `${file.path}: damaged on the way (hash ${digest}, expected ${file.etag}); it is fetched again`);
+    throw new HubError(
+      'unreachable',
+      `${file.path}: damaged on the way (hash ${digest}, expected ${file.etag}); it is fetched again`,
+    );
   }
   renameSync(partial, blob);
   progress?.({ label: file.path, done: at, total: file.size, finished: true });

@@ -51,7 +51,14 @@ export async function resolveModel(name: string, options: ResolveOptions = {}): 
     // Where a wheel is the next resort, a hub out of reach is given up sooner.
     const retry = entry?.wheel ? { ...DEFAULT_RETRY, attempts: 1 } : DEFAULT_RETRY;
     const target = { ...hub, revision: options.revision ?? hub.revision };
-    const path = await downloadModel(target, { cache: places.hub, endpoint, token: env.HF_TOKEN, progress, signal, retry });
+    const path = await downloadModel(target, {
+      cache: places.hub,
+      endpoint,
+      token: env.HF_TOKEN,
+      progress,
+      signal,
+      retry,
+    });
     return located(name, path, 'hub');
   } catch (error) {
     if (!(error instanceof EnvironmentError)) throw error;
@@ -73,7 +80,8 @@ export async function resolveModel(name: string, options: ResolveOptions = {}): 
 function findLocal(name: string, revision?: string): ModelLocation | null {
   const shipped = join(packageRoot, 'models', name);
   if (/^[\w.-]+$/.test(name) && existsSync(join(shipped, 'config.json'))) return located(name, shipped, 'shipped');
-  if (existsSync(name) && (isAbsolute(name) || /[\\/.]/.test(name) || looksLikeModel(name))) return located(name, name, 'path');
+  if (existsSync(name) && (isAbsolute(name) || /[\\/.]/.test(name) || looksLikeModel(name)))
+    return located(name, name, 'path');
   const { hub, entry } = parseModelName(name);
   const places = cachePlaces();
   const cached = hub && cachedSnapshot(places.hub, hub.id, revision ?? hub.revision, hub.file);

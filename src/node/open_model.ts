@@ -8,8 +8,22 @@ import type { ProgressListener } from '../hub/index.ts';
 import { type DecoderConfig, loadModel } from '../models/index.ts';
 import { ChatTemplate, readChatTemplates, specialTokenTexts } from '../prompts/index.ts';
 import type { Precision } from '../tensor/index.ts';
-import { type Tokenizer, tokenizerFromGguf, tokenizerFromGpt1Files, tokenizerFromGpt2Files, tokenizerFromJson } from '../tokenizers/index.ts';
-import { type ByteSource, ggufToConfig, llama2cToConfig, MemorySource, openWeights, readSharded, type WeightFile } from '../weights/index.ts';
+import {
+  type Tokenizer,
+  tokenizerFromGguf,
+  tokenizerFromGpt1Files,
+  tokenizerFromGpt2Files,
+  tokenizerFromJson,
+} from '../tokenizers/index.ts';
+import {
+  type ByteSource,
+  ggufToConfig,
+  llama2cToConfig,
+  MemorySource,
+  openWeights,
+  readSharded,
+  type WeightFile,
+} from '../weights/index.ts';
 import { type BackendOptions, openBackend } from './backends.ts';
 import { FileSource } from './file_source.ts';
 import { type ModelLocation, type ResolveOptions, resolveModel } from './models.ts';
@@ -87,7 +101,12 @@ function readSingleFile(path: string): ModelFiles {
     return { ...bare(weights, llama2cToConfig(weights), path), tokenizer: null };
   }
   if (weights.format !== 'gguf') {
-    throw new FileFormatError(path, '', `${weights.format} weights need a config.json beside them`, 'Name the directory instead of the file');
+    throw new FileFormatError(
+      path,
+      '',
+      `${weights.format} weights need a config.json beside them`,
+      'Name the directory instead of the file',
+    );
   }
   const config = ggufToConfig(weights);
   const tokenizer = tokenizerFromGguf(weights);
@@ -101,7 +120,8 @@ function readSingleFile(path: string): ModelFiles {
   return {
     ...bare(weights, config, path),
     tokenizer,
-    chatTemplate: template === undefined ? null : new ChatTemplate(template, { name: `${basename(path)}: chat template` }),
+    chatTemplate:
+      template === undefined ? null : new ChatTemplate(template, { name: `${basename(path)}: chat template` }),
     specialTokens: texts,
     generationConfig: endTokens(tokenizer, config),
   };
@@ -132,7 +152,10 @@ function readDirectory(folder: string): ModelFiles {
     throw new FileFormatError(join(folder, file), '', 'not a JSON object');
   };
   const config = json('config.json');
-  if (!config) throw new NotFoundError('file', join(folder, 'config.json'), [`${folder} has no config.json: it is not a model's directory`]);
+  if (!config)
+    throw new NotFoundError('file', join(folder, 'config.json'), [
+      `${folder} has no config.json: it is not a model's directory`,
+    ]);
   const tokenizerConfig = json('tokenizer_config.json') ?? json('special_tokens_map.json');
   const templates = readChatTemplates({
     jinja: has('chat_template.jinja') ? text('chat_template.jinja') : undefined,
@@ -162,7 +185,8 @@ function readTokenizer(
   json: (file: string) => Record<string, unknown> | undefined,
   config: unknown,
 ): Tokenizer | null {
-  if (has('tokenizer.json')) return tokenizerFromJson(json('tokenizer.json'), { file: join(folder, 'tokenizer.json'), config });
+  if (has('tokenizer.json'))
+    return tokenizerFromJson(json('tokenizer.json'), { file: join(folder, 'tokenizer.json'), config });
   if (!has('vocab.json') || !has('merges.txt')) return null;
   const make = model_type === 'openai-gpt' ? tokenizerFromGpt1Files : tokenizerFromGpt2Files;
   return make(json('vocab.json'), text('merges.txt'), join(folder, 'merges.txt'));

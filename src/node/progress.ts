@@ -23,7 +23,12 @@ export function progressReporter(stream: NodeJS.WriteStream = process.stderr): P
   };
 }
 
-function describe({ label, done, total, unit = 'bytes' }: ProgressEvent, seconds: number, progressed: number, width: number): string {
+function describe(
+  { label, done, total, unit = 'bytes' }: ProgressEvent,
+  seconds: number,
+  progressed: number,
+  width: number,
+): string {
   const rate = seconds > 0 ? progressed / seconds : 0;
   const parts = [total ? `${amount(done, unit)} of ${amount(total, unit)}` : amount(done, unit)];
   if (rate > 0) parts.push(`${amount(rate, unit)}/s`);

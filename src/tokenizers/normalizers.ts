@@ -23,7 +23,12 @@ export interface Change {
 }
 
 /** Rewrites source units [from, …) by a list of changes; returns the source place after them. */
-export function applyChanges(source: AlignedText, rewriter: Rewriter, from: number, changes: readonly Change[]): number {
+export function applyChanges(
+  source: AlignedText,
+  rewriter: Rewriter,
+  from: number,
+  changes: readonly Change[],
+): number {
   let at = from;
   for (const { char, change } of changes) {
     if (change > 0) rewriter.add(char, at - 1);
@@ -36,7 +41,7 @@ export function applyChanges(source: AlignedText, rewriter: Rewriter, from: numb
 }
 
 /** Characters that may change together with what stands before them: marks, conjoining jamo, halfwidth sound marks. */
-const CLUSTERS = /[^][\p{M}\u1160-\u11ff\u3131-\u318e\ua8fa\ud7b0-\ud7ff\uff9e-\uffdc]*/gu;
+const CLUSTERS = /[\s\S][\p{M}\u1160-\u11ff\u3131-\u318e\ua8fa\ud7b0-\ud7ff\uff9e-\uffdc]*/gu;
 
 /** Unicode normalisation forms. */
 export function unicodeForm(form: UnicodeForm): Normalizer {
@@ -197,7 +202,11 @@ export function replaceText(wanted: string, content: string): Normalizer {
     let found = wanted.length === 0 ? -1 : text.indexOf(wanted);
     if (found < 0) return source;
     if (source.alignment === undefined) {
-      return new AlignedText(text.replaceAll(wanted, () => content), undefined, source.atStart);
+      return new AlignedText(
+        text.replaceAll(wanted, () => content),
+        undefined,
+        source.atStart,
+      );
     }
     const rewriter = new Rewriter(source);
     let kept = 0;

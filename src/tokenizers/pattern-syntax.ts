@@ -57,7 +57,8 @@ const POSIX: Readonly<Record<string, string>> = {
 };
 
 export function parsePattern(source: string, dialect: Dialect): Node {
-  if (source.length > LONGEST) throw new PatternProblem(`has ${source.length} characters, at most ${LONGEST} are taken`);
+  if (source.length > LONGEST)
+    throw new PatternProblem(`has ${source.length} characters, at most ${LONGEST} are taken`);
   return new Parser(source, dialect).parse();
 }
 
@@ -352,7 +353,11 @@ class Parser {
         continue;
       }
       if (this.text[this.at] === '[') {
-        tests.push(this.text[this.at + 1] === ':' ? this.posixClass() : (this.at++, this.characterClass()));
+        if (this.text[this.at + 1] === ':') tests.push(this.posixClass());
+        else {
+          this.at++;
+          tests.push(this.characterClass());
+        }
         continue;
       }
       tests.push(this.classItem());
@@ -389,7 +394,8 @@ class Parser {
         low = 8;
       } else low = this.escapedCode();
     } else low = this.text[this.at++].codePointAt(0)!;
-    const isRange = this.text[this.at] === '-' && this.text[this.at + 1] !== undefined && this.text[this.at + 1] !== ']';
+    const isRange =
+      this.text[this.at] === '-' && this.text[this.at + 1] !== undefined && this.text[this.at + 1] !== ']';
     if (!isRange) return (code) => code === low;
     const back = this.at;
     this.at++;

@@ -241,14 +241,21 @@ export class Pattern {
   private tooMuch(unit: string, limit: number): CapacityError {
     this.top = 0;
     const shown = this.source.length > 60 ? `${this.source.slice(0, 57)}…` : this.source;
-    return new CapacityError(`the pattern /${shown}/`, limit + 1, limit, unit, 'It backtracks without bound on this text');
+    return new CapacityError(
+      `the pattern /${shown}/`,
+      limit + 1,
+      limit,
+      unit,
+      'It backtracks without bound on this text',
+    );
   }
 
   // ---- compiling
 
   private emit(...words: number[]): number {
     const at = this.code.length;
-    if (at + words.length > LARGEST_PROGRAM) throw new PatternProblem('is too large when its repetitions are written out');
+    if (at + words.length > LARGEST_PROGRAM)
+      throw new PatternProblem('is too large when its repetitions are written out');
     this.code.push(...words);
     return at;
   }
@@ -261,7 +268,8 @@ export class Pattern {
   }
 
   private compile(node: Node): void {
-    if (++this.compiled > LARGEST_PROGRAM) throw new PatternProblem('is too large when its repetitions are written out');
+    if (++this.compiled > LARGEST_PROGRAM)
+      throw new PatternProblem('is too large when its repetitions are written out');
     switch (node.kind) {
       case 'set':
         this.emit(SET, this.setIndex(node.set));

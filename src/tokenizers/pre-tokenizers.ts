@@ -119,7 +119,9 @@ function behave(parts: IntList, behavior: SplitBehavior): IntList {
   for (let i = 0; i < length; i += 3) {
     const match = data[i + 2];
     const follows =
-      behavior === 'Contiguous' ? match === previous : behavior === 'MergedWithPrevious' && match === 1 && previous === 0;
+      behavior === 'Contiguous'
+        ? match === previous
+        : behavior === 'MergedWithPrevious' && match === 1 && previous === 0;
     if (behavior === 'Removed') {
       if (match === 0) add(i);
     } else if (follows && ranges.length > 0) extend(i);
@@ -132,26 +134,30 @@ function behave(parts: IntList, behavior: SplitBehavior): IntList {
 export const whitespaceSplit: PreTokenizer = split(findEach(WHITE_SPACE), 'Removed');
 
 /** Runs of word characters, and runs of anything else that is no white space. */
-export const whitespace: PreTokenizer = split((text, each) => {
-  for (let i = 0; i < text.length; ) {
-    const code = codePointAt(text, i);
-    if (WORD.has(code)) {
-      const end = WORD.run(text, i, text.length);
-      each(i, end);
-      i = end;
-    } else if (WHITE_SPACE.has(code)) i++;
-    else {
-      let end = i;
-      while (end < text.length) {
-        const next = codePointAt(text, end);
-        if (WORD.has(next) || WHITE_SPACE.has(next)) break;
-        end += next > 0xffff ? 2 : 1;
+export const whitespace: PreTokenizer = split(
+  (text, each) => {
+    for (let i = 0; i < text.length; ) {
+      const code = codePointAt(text, i);
+      if (WORD.has(code)) {
+        const end = WORD.run(text, i, text.length);
+        each(i, end);
+        i = end;
+      } else if (WHITE_SPACE.has(code)) i++;
+      else {
+        let end = i;
+        while (end < text.length) {
+          const next = codePointAt(text, end);
+          if (WORD.has(next) || WHITE_SPACE.has(next)) break;
+          end += next > 0xffff ? 2 : 1;
+        }
+        each(i, end);
+        i = end;
       }
-      each(i, end);
-      i = end;
     }
-  }
-}, 'Removed', true);
+  },
+  'Removed',
+  true,
+);
 
 export function digits(individual: boolean): PreTokenizer {
   return split(findEach(NUMERIC), individual ? 'Isolated' : 'Contiguous');

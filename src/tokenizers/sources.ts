@@ -60,7 +60,10 @@ export function tokenizerFromGpt2Files(vocab: unknown, merges: string, file = 'm
 }
 
 function mergeLines(text: string): string[] {
-  return text.split('\n').map((line) => line.trimEnd()).filter((line) => line !== '' && !line.startsWith('#version'));
+  return text
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .filter((line) => line !== '' && !line.startsWith('#version'));
 }
 
 /**
@@ -70,10 +73,22 @@ function mergeLines(text: string): string[] {
 export function tokenizerFromGpt1Files(vocab: unknown, merges: string, file = 'merges.txt'): Tokenizer {
   return tokenizerFromJson(
     {
-      normalizer: { type: 'BertNormalizer', clean_text: true, handle_chinese_chars: true, strip_accents: null, lowercase: true },
+      normalizer: {
+        type: 'BertNormalizer',
+        clean_text: true,
+        handle_chinese_chars: true,
+        strip_accents: null,
+        lowercase: true,
+      },
       pre_tokenizer: { type: 'BertPreTokenizer' },
       decoder: { type: 'BPEDecoder', suffix: '</w>' },
-      model: { type: 'BPE', vocab, merges: mergeLines(merges).filter(knownPair(vocab)), unk_token: '<unk>', end_of_word_suffix: '</w>' },
+      model: {
+        type: 'BPE',
+        vocab,
+        merges: mergeLines(merges).filter(knownPair(vocab)),
+        unk_token: '<unk>',
+        end_of_word_suffix: '</w>',
+      },
     },
     { file, config: { unk_token: '<unk>' } },
   );
@@ -163,7 +178,14 @@ export function tokenizerFromLlama2c(bytes: Uint8Array, size: number, file = 'to
   const vocabulary = new Vocabulary(tokens);
   hideByteNames(vocabulary);
   return new Tokenizer({
-    model: new Bpe({ vocabulary, priorities: ranksOf(scores), bytes: false, unknownId: 0, fuseUnknown: true, byteFallback: true }),
+    model: new Bpe({
+      vocabulary,
+      priorities: ranksOf(scores),
+      bytes: false,
+      unknownId: 0,
+      fuseUnknown: true,
+      byteFallback: true,
+    }),
     normalizer: normalizers.sequence([normalizers.prepend('▁'), normalizers.replaceText(' ', '▁')]),
     addedTokens: [plainToken(0, '<unk>', true), plainToken(1, '<s>', true), plainToken(2, '</s>', true)],
     template: edgeTemplate(1, -1),

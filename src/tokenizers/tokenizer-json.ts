@@ -182,7 +182,9 @@ class Reader {
     const step = this.object(json, at);
     switch (step.type) {
       case 'Sequence':
-        return normalizers.sequence(this.steps(step.normalizers, `${at}.normalizers`, (s, where) => this.normalizer(s, where)!));
+        return normalizers.sequence(
+          this.steps(step.normalizers, `${at}.normalizers`, (s, where) => this.normalizer(s, where)!),
+        );
       case 'NFC':
       case 'NFD':
       case 'NFKC':
@@ -203,7 +205,9 @@ class Reader {
       case 'Replace': {
         const content = this.text(step.content, `${at}.content`);
         const pattern = this.pattern(step.pattern, `${at}.pattern`);
-        return typeof pattern === 'string' ? normalizers.replaceText(pattern, content) : normalizers.replacePattern(pattern, content);
+        return typeof pattern === 'string'
+          ? normalizers.replaceText(pattern, content)
+          : normalizers.replacePattern(pattern, content);
       }
       case 'Precompiled':
         return this.precompiled(step.precompiled_charsmap, `${at}.precompiled_charsmap`);
@@ -237,7 +241,11 @@ class Reader {
     switch (step.type) {
       case 'Sequence':
         return pre.sequence(
-          this.steps(step.pretokenizers, `${at}.pretokenizers`, (s, where, isLast) => this.preTokenizer(s, where, bytes && isLast)!),
+          this.steps(
+            step.pretokenizers,
+            `${at}.pretokenizers`,
+            (s, where, isLast) => this.preTokenizer(s, where, bytes && isLast)!,
+          ),
         );
       case 'ByteLevel': {
         const steps: pre.PreTokenizer[] = [];
@@ -256,7 +264,11 @@ class Reader {
       case 'Split': {
         const pattern = this.pattern(step.pattern, `${at}.pattern`);
         const find = typeof pattern === 'string' ? pre.findText(pattern) : pre.findPattern(pattern);
-        return pre.split(find, this.behavior(step.behavior, `${at}.behavior`), this.flag(step.invert ?? false, `${at}.invert`));
+        return pre.split(
+          find,
+          this.behavior(step.behavior, `${at}.behavior`),
+          this.flag(step.invert ?? false, `${at}.invert`),
+        );
       }
       case 'Digits':
         return pre.digits(this.flag(step.individual_digits ?? false, `${at}.individual_digits`));
@@ -306,7 +318,10 @@ class Reader {
     switch (step.type) {
       case 'Sequence': {
         const parts = this.steps(step.processors, `${at}.processors`, (s, where) => this.postProcessor(s, where));
-        return Object.assign({}, ...parts.map((part) => Object.fromEntries(Object.entries(part).filter(([, v]) => v !== undefined))));
+        return Object.assign(
+          {},
+          ...parts.map((part) => Object.fromEntries(Object.entries(part).filter(([, v]) => v !== undefined))),
+        );
       }
       case 'ByteLevel':
         if (!this.flag(step.trim_offsets ?? true, `${at}.trim_offsets`)) return {};
@@ -337,12 +352,16 @@ class Reader {
         const item = this.object(entry, `${where}[${i}]`);
         if (item.Sequence !== undefined) {
           const sequence = this.object(item.Sequence, `${where}[${i}].Sequence`);
-          if (sequence.id !== 'A' && sequence.id !== 'B') throw this.fail(`${where}[${i}].Sequence.id`, sequence.id, 'is not A or B');
+          if (sequence.id !== 'A' && sequence.id !== 'B')
+            throw this.fail(`${where}[${i}].Sequence.id`, sequence.id, 'is not A or B');
           return { kind: 'text', which: sequence.id, type: this.count(sequence.type_id ?? 0, where) };
         }
         const special = this.object(item.SpecialToken, `${where}[${i}].SpecialToken`);
         const name = this.text(special.id, `${where}[${i}].SpecialToken.id`);
-        const token = this.object(Object.hasOwn(tokens, name) ? tokens[name] : undefined, `${at}.special_tokens["${name.slice(0, 40)}"]`);
+        const token = this.object(
+          Object.hasOwn(tokens, name) ? tokens[name] : undefined,
+          `${at}.special_tokens["${name.slice(0, 40)}"]`,
+        );
         const ids = this.array(token.ids, `${at}.special_tokens`).map((id) => this.count(id, `${at}.special_tokens`));
         return { kind: 'tokens', ids, type: this.count(special.type_id ?? 0, where) };
       });
@@ -371,7 +390,11 @@ class Reader {
         ];
       case 'Replace':
         return [
-          { kind: 'replace', pattern: this.pattern(step.pattern, `${at}.pattern`), content: this.text(step.content, `${at}.content`) },
+          {
+            kind: 'replace',
+            pattern: this.pattern(step.pattern, `${at}.pattern`),
+            content: this.text(step.content, `${at}.content`),
+          },
         ];
       case 'Metaspace': {
         const mark = this.text(step.replacement ?? '▁', `${at}.replacement`);

@@ -105,7 +105,10 @@ export class WordPiece implements Model {
       let end = Math.min(piece.length, start + this.vocabulary.longest);
       let id = -1;
       for (; end > start; end--) {
-        id = start === 0 ? this.vocabulary.find(piece, 0, end) : this.vocabulary.find(this.continuingPrefix + piece.slice(start, end));
+        id =
+          start === 0
+            ? this.vocabulary.find(piece, 0, end)
+            : this.vocabulary.find(this.continuingPrefix + piece.slice(start, end));
         if (id >= 0) break;
       }
       if (id < 0) {

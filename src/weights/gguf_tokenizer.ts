@@ -5,6 +5,7 @@
  */
 
 import { FileFormatError, SettingError } from '../errors.ts';
+import { ggufBeginsByDefault, ggufPreTokenizer, ggufPreTokenizers } from './gguf_pre_tokenizers.ts';
 import type { GgufMetadata } from './gguf_writer.ts';
 import { isJsonObject, type JsonObject } from './json.ts';
 import type { MetadataValue, WeightFile } from './model_file.ts';
@@ -18,25 +19,6 @@ const byteLevel = (useRegex: boolean): JsonObject => ({
   trim_offsets: true,
   use_regex: useRegex,
 });
-
-const split = (pattern: string): JsonObject => ({
-  type: 'Sequence',
-  pretokenizers: [
-    { type: 'Split', pattern: { Regex: pattern }, behavior: 'Isolated', invert: false },
-    byteLevel(false),
-  ],
-});
-
-const upToThreeDigits =
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-
-/** How text is cut before merging, by the name that GGUF gives it. */
-const preTokenizers: readonly (readonly [string, JsonObject])[] = [
-  ['gpt-2', byteLevel(true)],
-  ['smollm', { type: 'Sequence', pretokenizers: [{ type: 'Digits', individual_digits: true }, byteLevel(true)] }],
-  ['llama-bpe', split(upToThreeDigits)],
-  ['qwen2', split(upToThreeDigits.replace('\\p{N}{1,3}', '\\p{N}'))],
-];
 
 /** The part of a pre-tokenizer that decides where text is cut. */
 function cutting(json: unknown): string {
@@ -152,15 +134,15 @@ function scoresOf(tokens: readonly string[], merges: readonly (readonly [string,
 
 function preTokenizerName(tokenizer: JsonObject): string {
   const wanted = cutting(tokenizer.pre_tokenizer);
-  const found = preTokenizers.find(([, json]) => cutting(json) === wanted);
+  const found = ggufPreTokenizers.find(({ json }) => cutting(json) === wanted);
   if (!found) {
     throw new SettingError(
       'tokenizer.pre_tokenizer',
       tokenizer.pre_tokenizer,
-      `GGUF has names only for some ways to cut text; known here: ${preTokenizers.map(([name]) => name).join(', ')}`,
+      `GGUF has names only for some ways to cut text; known here: ${ggufPreTokenizers.map(({ names }) => names[0]).join(', ')}`,
     );
   }
-  return found[0];
+  return found.names[0];
 }
 
 function addsSpace(tokenizer: JsonObject): boolean {
@@ -244,7 +226,8 @@ export function ggufToTokenizer(file: Pick<WeightFile, 'name' | 'metadata'>): Re
   });
   const common = { version: '1.0', truncation: null, padding: null, added_tokens: added };
   const bos = read('bos_token_id');
-  const post = read('add_bos_token') === true && typeof bos === 'number' ? beginWith(tokens[bos], bos) : null;
+  const begins = read('add_bos_token') ?? (kind === 'llama' || ggufBeginsByDefault.includes(String(read('pre'))));
+  const post = begins === true && typeof bos === 'number' ? beginWith(tokens[bos], bos) : null;
   return kind === 'gpt2'
     ? { ...common, ...byteLevelParts(read, error, vocab, post) }
     : { ...common, ...sentencePieceParts(read, error, tokens as string[], vocab, post) };
@@ -280,7 +263,7 @@ function byteLevelParts(
   post: JsonObject | null,
 ): JsonObject {
   const name = read('pre') ?? 'gpt-2';
-  const cut = preTokenizers.find(([known]) => known === (name === 'default' ? 'gpt-2' : name));
+  const cut = ggufPreTokenizer(String(name));
   if (!cut) throw error('pre', `"${String(name).slice(0, 40)}" is not a way to cut text that is known here`);
   const merges = read('merges');
   if (!Array.isArray(merges)) throw error('merges', 'it is not a list');
@@ -291,7 +274,7 @@ function byteLevelParts(
   });
   return {
     normalizer: null,
-    pre_tokenizer: cut[1],
+    pre_tokenizer: cut.json,
     post_processor: post ?? { ...byteLevel(true), trim_offsets: false },
     decoder: byteLevel(true),
     model: {
@@ -299,7 +282,7 @@ function byteLevelParts(
       unk_token: null,
       fuse_unk: false,
       byte_fallback: false,
-      ignore_merges: name === 'llama-bpe',
+      ignore_merges: cut.wholePieceFirst,
       vocab: objectOf(vocab),
       merges: pairs,
     },

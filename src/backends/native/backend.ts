@@ -29,7 +29,8 @@ export function createNativeBackend(addon: NativeAddon, { threads, variant }: Na
     allocate: (byteLength) => new NativeBuffer(new Uint8Array(addon.allocate(byteLength))),
     adopt: (bytes) => new NativeBuffer(bytes.byteOffset % 4 === 0 ? bytes : host.copyOf(bytes)),
     write: (buffer, offset, bytes) => own(buffer).bytes.set(bytes, offset),
-    read: (buffer, offset, length) => host.inTurn(async () => new Uint8Array(own(buffer).bytes.subarray(offset, offset + length))),
+    read: (buffer, offset, length) =>
+      host.inTurn(async () => new Uint8Array(own(buffer).bytes.subarray(offset, offset + length))),
     copy(buffer, from, to, length) {
       void host.inTurn(async () => own(buffer).bytes.copyWithin(to, from, from + length));
     },
@@ -88,8 +89,13 @@ class Host {
     { dims = {}, inputs = {}, outputs }: RunArguments,
   ): Promise<RunResult> {
     checkInputs(plan, inputs, dims);
-    for (const [name, index] of Object.entries(plan.inputs)) writeArray(arena, plan.tensors[index].offset, inputs[name]);
-    await this.addon.run(this.pool, program, Int32Array.from(plan.dims, ({ name }) => dims[name]));
+    for (const [name, index] of Object.entries(plan.inputs))
+      writeArray(arena, plan.tensors[index].offset, inputs[name]);
+    await this.addon.run(
+      this.pool,
+      program,
+      Int32Array.from(plan.dims, ({ name }) => dims[name]),
+    );
     const names = outputs ?? Object.keys(plan.outputs).filter((name) => plan.tensors[plan.outputs[name]].slot === 0);
     return Object.fromEntries(names.map((name) => [name, readOutput(plan, name, arena, dims)]));
   }

@@ -1,0 +1,33 @@
+/** The backends that this machine has, for tests that run on each of them. */
+import type { Backend } from '../src/backends/backend.ts';
+import { createNativeBackend } from '../src/backends/native/backend.ts';
+import { createReferenceBackend } from '../src/backends/reference/backend.ts';
+import { nativeStatus } from '../src/node/native_addon.ts';
+
+export interface BackendChoice {
+  readonly name: string;
+  /** Why it cannot be used here, or null. */
+  readonly missing: string | null;
+  make(threads?: number): Backend;
+}
+
+const { addon, tried } = nativeStatus();
+
+export const reference: BackendChoice = { name: 'reference', missing: null, make: createReferenceBackend };
+
+/** Compiled backends: one for each instruction set that runs here. */
+export const compiled: readonly BackendChoice[] = addon
+  ? addon.variants().map((variant) => ({
+      name: `native ${variant}`,
+      missing: null,
+      make: (threads = 2) => createNativeBackend(addon, { threads, variant }),
+    }))
+  : [
+      {
+        name: 'native',
+        missing: `no native library: ${tried.join('; ')}`,
+        make: () => {
+          throw new Error('no native library');
+        },
+      },
+    ];
