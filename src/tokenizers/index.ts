@@ -1,11 +1,11 @@
 /** Tokenizers: text to ids and back. */
 export type { AddedToken } from './added-tokens.ts';
+export { type GgufVocabulary, tokenizerFromGguf } from './gguf.ts';
 export {
   charactersOf,
   type TiktokenEncoding,
   tiktokenEncodings,
   tokenizerFromCharacters,
-  tokenizerFromGguf,
   tokenizerFromGpt1Files,
   tokenizerFromGpt2Files,
   tokenizerFromLlama2c,

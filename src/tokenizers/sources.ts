@@ -1,34 +1,17 @@
-/** Tokenizers from everything that is not tokenizer.json: GGUF, vocab and merges files, tiktoken ranks, llama2.c, plain characters. */
+/** Tokenizers from small published formats: vocab and merges files, tiktoken ranks, llama2.c, plain characters. */
 import { FileFormatError } from '../errors.ts';
-import { ggufToTokenizer } from '../weights/gguf_tokenizer.ts';
-import type { WeightFile } from '../weights/model_file.ts';
 import type { AddedToken } from './added-tokens.ts';
 import { Bpe, hideByteNames } from './bpe.ts';
 import { bytesToAlphabet, nameOfByte } from './bytes.ts';
+import { ranksOfScores } from './gguf.ts';
 import * as normalizers from './normalizers.ts';
 import { Pattern } from './pattern.ts';
 import * as pre from './pre-tokenizers.ts';
 import { edgeTemplate } from './templates.ts';
-import { type SpecialIds, Tokenizer } from './tokenizer.ts';
+import { Tokenizer } from './tokenizer.ts';
 import { GPT2_PATTERN, tokenizerFromJson } from './tokenizer-json.ts';
 import { Vocabulary } from './vocabulary.ts';
 import { Characters } from './word-models.ts';
-
-/** The tokenizer inside a GGUF file. @throws FileFormatError when there is none or it is of a kind that is not known. */
-export function tokenizerFromGguf(file: Pick<WeightFile, 'name' | 'metadata'>): Tokenizer {
-  const special: Record<string, number> = {};
-  for (const [role, key] of [
-    ['bos', 'bos_token_id'],
-    ['eos', 'eos_token_id'],
-    ['unk', 'unknown_token_id'],
-    ['pad', 'padding_token_id'],
-    ['eot', 'eot_token_id'],
-  ]) {
-    const id = file.metadata.get(`tokenizer.ggml.${key}`);
-    if (typeof id === 'number') special[role] = id;
-  }
-  return tokenizerFromJson(ggufToTokenizer(file), { file: file.name, special: special as SpecialIds });
-}
 
 const plainToken = (id: number, content: string, special: boolean): AddedToken => ({
   id,
@@ -180,7 +163,7 @@ export function tokenizerFromLlama2c(bytes: Uint8Array, size: number, file = 'to
   return new Tokenizer({
     model: new Bpe({
       vocabulary,
-      priorities: ranksOf(scores),
+      priorities: ranksOfScores(scores),
       bytes: false,
       unknownId: 0,
       fuseUnknown: true,
@@ -197,13 +180,6 @@ export function tokenizerFromLlama2c(bytes: Uint8Array, size: number, file = 'to
     ],
     special: { unk: 0, bos: 1, eos: 2 },
   });
-}
-
-/** The place of each score when the greatest come first; equal scores share a place. */
-function ranksOf(scores: Float64Array): Int32Array {
-  const distinct = [...new Set(scores)].sort((a, b) => b - a);
-  const place = new Map(distinct.map((score, i) => [score, i]));
-  return Int32Array.from(scores, (score) => place.get(score)!);
 }
 
 /** One token for each character of a list; text outside it is refused when there is no unknown token. */

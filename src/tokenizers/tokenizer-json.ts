@@ -41,6 +41,14 @@ export function tokenizerFromJson(json: unknown, options: TokenizerJsonOptions =
   return new Reader(options.file ?? 'tokenizer.json').tokenizer(json, options);
 }
 
+/**
+ * A pre-tokenizer alone, from its JSON.
+ * @param bytes true when the model takes the bytes of pieces itself, so that a ByteLevel step at the end only cuts.
+ */
+export function preTokenizerFromJson(json: unknown, file: string, bytes: boolean): pre.PreTokenizer | undefined {
+  return new Reader(file).preTokenizer(json, 'pre_tokenizer', bytes);
+}
+
 class Reader {
   private depth = 0;
 
@@ -235,7 +243,7 @@ class Reader {
     }
   }
 
-  private preTokenizer(json: unknown, at: string, bytes: boolean): pre.PreTokenizer | undefined {
+  preTokenizer(json: unknown, at: string, bytes: boolean): pre.PreTokenizer | undefined {
     if (json === null) return undefined;
     const step = this.object(json, at);
     switch (step.type) {
