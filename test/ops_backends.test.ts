@@ -130,7 +130,8 @@ describe.each(compiled)('$name', ({ missing, make }) => {
 
   it.skipIf(missing)('gives a row the same bits alone and among 2, 7 and 64', async () => {
     const backend = make(2);
-    const rowCases = cases.filter(({ rows }) => rows);
+    const hasRows = ({ rows, inputs }: AnyCase) => rows?.every((i) => inputs[i]!.shape[0] !== 0);
+    const rowCases = cases.filter(hasRows);
     expect(rowCases.length).toBeGreaterThan(5);
     for (const [seed, one] of rowCases.entries()) {
       const B = new DimVar('batch', 64);
