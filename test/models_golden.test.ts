@@ -78,7 +78,9 @@ async function check(name: string, backend: Backend, share: number): Promise<voi
   });
 
   // Left padding of the recorded batch is left out: here a sequence begins where its text does.
-  const rows = expected.batch.input_ids.map((row, i) => row.filter((_, j) => expected.batch.attention_mask[i][j] === 1));
+  const rows = expected.batch.input_ids.map((row, i) =>
+    row.filter((_, j) => expected.batch.attention_mask[i][j] === 1),
+  );
   const sequences = rows.map((row) => engine.sequence(row));
   const all = await engine.step(sequences.map((sequence) => ({ sequence, logits: 'all' })));
   expected.batch.logits_positions.forEach(([row, position], i) => {

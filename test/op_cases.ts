@@ -11,7 +11,14 @@
  * - `bench`: sizes as a small model has them, with the floating-point operations of one run.
  */
 import type { DType } from '../src/tensor/dtype.ts';
-import type { AttentionAttrs, BinaryOp, ElementwiseInstruction, OpAttrs, OpName, UnaryOp } from '../src/tensor/ops/attrs.ts';
+import type {
+  AttentionAttrs,
+  BinaryOp,
+  ElementwiseInstruction,
+  OpAttrs,
+  OpName,
+  UnaryOp,
+} from '../src/tensor/ops/attrs.ts';
 import { type DimBindings, DimVar, type Shape } from '../src/tensor/shape.ts';
 import {
   avoiding,

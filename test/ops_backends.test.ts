@@ -1,8 +1,8 @@
 /** Every op case on every compiled backend: near the reference, and the same bits whatever the threads and the rows beside it. */
 import { describe, expect, it } from 'vitest';
 import type { Backend, RunResult } from '../src/backends/backend.ts';
-import { compile, type DimBindings, f, type Plan, type Tensor } from '../src/tensor/index.ts';
 import { apply } from '../src/tensor/functions.ts';
+import { compile, type DimBindings, f, type Plan, type Tensor } from '../src/tensor/index.ts';
 import { bindShape, DimVar, type Shape } from '../src/tensor/shape.ts';
 import { compiled, reference } from './backends.ts';
 import { type AnyCase, allCases, type Tolerance } from './op_cases.ts';
@@ -36,7 +36,9 @@ function build(one: AnyCase, data: (i: number, shape: readonly number[]) => Data
   const shown = y.dtype === 'f16' || y.dtype === 'bf16' || y.dtype === 'q8a' ? null : y;
   const plan = compile({ y: shown ?? widened(y), ...(one.op === 'kvWrite' ? { cache: y } : {}) });
   const inputs = (dims: DimBindings) =>
-    Object.fromEntries(Object.entries(shapes).map(([name, { i, shape }]) => [name, data(i, bindShape(shape, dims)).numbers]));
+    Object.fromEntries(
+      Object.entries(shapes).map(([name, { i, shape }]) => [name, data(i, bindShape(shape, dims)).numbers]),
+    );
   return { plan, parameters, inputs };
 }
 
@@ -44,7 +46,12 @@ function build(one: AnyCase, data: (i: number, shape: readonly number[]) => Data
 function widened(y: Tensor): Tensor {
   if (y.dtype !== 'q8a') return f.cast(y, 'f32');
   const width = y.shape.at(-1) as number;
-  return f.matmul(f.reshape(y, y.rank === 1 ? [1, width] : y.shape), f.parameter('unit', 'q8_0', [width, width]), false, true);
+  return f.matmul(
+    f.reshape(y, y.rank === 1 ? [1, width] : y.shape),
+    f.parameter('unit', 'q8_0', [width, width]),
+    false,
+    true,
+  );
 }
 
 /** An identity matrix of Q8_0 blocks. */
@@ -71,12 +78,22 @@ async function run(backend: Backend, { plan, parameters, inputs }: Built, dims: 
   await loaded.run({ dims: used, inputs: inputs(dims), outputs: [] });
   const { dtype } = plan.tensors[plan.outputs.cache];
   const bytes = await backend.read(buffers.x0, 0, buffers.x0.byteLength);
-  return { y: dtype === 'f32' ? new Float32Array(bytes.slice().buffer) : Float32Array.from(new Uint16Array(bytes.slice().buffer)) };
+  return {
+    y:
+      dtype === 'f32'
+        ? new Float32Array(bytes.slice().buffer)
+        : Float32Array.from(new Uint16Array(bytes.slice().buffer)),
+  };
 }
 
 const bits = (y: Float32Array | Int32Array) => Buffer.from(bytesOf(y)).toString('hex');
 
-function near(actual: Float32Array | Int32Array, wanted: Float32Array | Int32Array, tolerance: Tolerance, width: number): void {
+function near(
+  actual: Float32Array | Int32Array,
+  wanted: Float32Array | Int32Array,
+  tolerance: Tolerance,
+  width: number,
+): void {
   expect(actual.length).toBe(wanted.length);
   const limits = tolerance === 'exact' ? {} : tolerance;
   for (let row = 0; row * width < wanted.length; row++) {
@@ -89,7 +106,8 @@ function near(actual: Float32Array | Int32Array, wanted: Float32Array | Int32Arr
       const [a, b] = [actual[row * width + j], wanted[row * width + j]];
       if (Object.is(a, b) || a === b || (Number.isNaN(a) && Number.isNaN(b))) continue;
       const limit = (limits.relative ?? 0) * Math.abs(b) + (limits.row ?? 0) * top + (limits.absolute ?? 0);
-      if (!(Math.abs(a - b) <= limit)) expect.fail(`element ${row * width + j}: ${a}, the reference says ${b} (limit ${limit})`);
+      if (!(Math.abs(a - b) <= limit))
+        expect.fail(`element ${row * width + j}: ${a}, the reference says ${b} (limit ${limit})`);
     }
   }
 }
@@ -122,7 +140,9 @@ describe.each(compiled)('$name', ({ missing, make }) => {
       for (const dims of one.dims) {
         const results = [];
         for (const backend of backends) results.push(bits((await run(backend, built, dims)).y));
-        expect.soft(results[1] === results[0] && results[2] === results[0], `${one.name} ${JSON.stringify(dims)}`).toBe(true);
+        expect
+          .soft(results[1] === results[0] && results[2] === results[0], `${one.name} ${JSON.stringify(dims)}`)
+          .toBe(true);
       }
     }
     for (const backend of backends) await backend.close();
@@ -135,12 +155,19 @@ describe.each(compiled)('$name', ({ missing, make }) => {
     expect(rowCases.length).toBeGreaterThan(5);
     for (const [seed, one] of rowCases.entries()) {
       const B = new DimVar('batch', 64);
-      const inputs = one.inputs.map((x, i) => (x && one.rows!.includes(i) ? { ...x, shape: [B, ...x.shape.slice(1)] } : x));
+      const inputs = one.inputs.map((x, i) =>
+        x && one.rows!.includes(i) ? { ...x, shape: [B, ...x.shape.slice(1)] } : x,
+      );
       // A row's numbers do not depend on how many rows there are, and repeat after the rows that the case lists.
       const rowData = (i: number, shape: readonly number[]): Data => {
         const operand = one.inputs[i]!;
         const lead = typeof operand.shape[0] === 'number' ? operand.shape[0] : 7;
-        const whole = dataOf(operand.dtype, one.rows!.includes(i) ? [lead, ...shape.slice(1)] : shape, operand.fill, seed * 100 + i);
+        const whole = dataOf(
+          operand.dtype,
+          one.rows!.includes(i) ? [lead, ...shape.slice(1)] : shape,
+          operand.fill,
+          seed * 100 + i,
+        );
         if (!one.rows!.includes(i)) return whole;
         const width = whole.numbers.length / lead;
         const Kind = whole.numbers.constructor as typeof Float32Array;

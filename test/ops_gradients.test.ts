@@ -5,7 +5,7 @@ import { apply } from '../src/tensor/functions.ts';
 import { f, gradients, type Tensor } from '../src/tensor/index.ts';
 import { opTable } from '../src/tensor/ops/table.ts';
 import { bindShape } from '../src/tensor/shape.ts';
-import { allCases, type AnyCase } from './op_cases.ts';
+import { type AnyCase, allCases } from './op_cases.ts';
 import { dataOf, uniformAt } from './op_data.ts';
 
 const STEP = 1e-5;
@@ -25,7 +25,10 @@ function check(one: AnyCase, seed: number): void {
   const learnt = operands.filter((tensor, i): tensor is Tensor => tensor !== null && one.inputs[i]!.learn);
   const y = apply(one.op, operands, one.attrs as never);
   const size = (y.shape as number[]).reduce((a, b) => a * b, 1);
-  const direction = f.constant(Array.from({ length: size }, (_, i) => uniformAt(seed, i) * 2 - 1), y.shape as number[]);
+  const direction = f.constant(
+    Array.from({ length: size }, (_, i) => uniformAt(seed, i) * 2 - 1),
+    y.shape as number[],
+  );
   const loss = f.reshape(f.sum(f.reshape(f.mul(y, direction), [size]), 0), [1]);
   const grads = gradients(loss, learnt);
   const values = evaluate(grads, given);
@@ -44,12 +47,19 @@ function check(one: AnyCase, seed: number): void {
       const difference = (above - below) / (2 * step);
       const analytic = values.get(grads[which])![i];
       const limit = 2e-6 * Math.max(1, Math.abs(difference), Math.abs(above) * 1e-2);
-      expect.soft(Math.abs(analytic - difference), `${one.name}: input ${which}, element ${i}: ${analytic} against ${difference}`).toBeLessThan(limit);
+      expect
+        .soft(
+          Math.abs(analytic - difference),
+          `${one.name}: input ${which}, element ${i}: ${analytic} against ${difference}`,
+        )
+        .toBeLessThan(limit);
     }
   });
 }
 
-const differentiable = allCases().filter(({ op, inputs }) => typeof opTable[op].gradient !== 'string' && inputs.some((x) => x?.learn));
+const differentiable = allCases().filter(
+  ({ op, inputs }) => typeof opTable[op].gradient !== 'string' && inputs.some((x) => x?.learn),
+);
 
 describe('gradients', () => {
   const ops = [...new Set(differentiable.map(({ op }) => op))];
