@@ -76,9 +76,9 @@ describe.skipIf(!existsSync(program))('inkstone (needs dist/: npm test builds it
       const { logits } = JSON.parse(out);
       expect(logits.length).toBe(ids.length);
       const at = expected.long.logits_positions[1];
-      expected.long.logits[1].forEach((wanted: number, j: number) =>
-        expect(Math.abs(logits[at][j] - wanted)).toBeLessThan(5e-4),
-      );
+      expected.long.logits[1].forEach((wanted: number, j: number) => {
+        expect(Math.abs(logits[at][j] - wanted)).toBeLessThan(5e-4);
+      });
     }
   });
 

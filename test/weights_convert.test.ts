@@ -1,6 +1,7 @@
 /** Conversion both ways over the golden models, and against definitions from outside where there are any. */
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { FileSource } from '../src/node/file_source.ts';
 import { type ConvertOptions, type ConvertReport, convert } from '../src/weights/convert.ts';
@@ -14,7 +15,7 @@ import { openWeights } from '../src/weights/open.ts';
 import { readSharded } from '../src/weights/safetensors.ts';
 import { type ByteSource, MemorySink, MemorySource } from '../src/weights/source.ts';
 
-const shared = new URL('../../shared/', import.meta.url).pathname;
+const shared = fileURLToPath(new URL('../../shared/', import.meta.url));
 const models = `${shared}golden/models/`;
 const json = (path: string): Record<string, unknown> => JSON.parse(readFileSync(path, 'utf8'));
 

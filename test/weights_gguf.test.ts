@@ -1,6 +1,7 @@
 /** GGUF: a published model read as its makers' own package reads it, and files written here read back. */
 
 import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { FileSource } from '../src/node/file_source.ts';
 import { readGguf } from '../src/weights/gguf.ts';
@@ -10,8 +11,8 @@ import { fromFloat32 } from '../src/weights/quants/index.ts';
 import { tensorToWrite } from '../src/weights/safetensors_writer.ts';
 import { MemorySink, MemorySource } from '../src/weights/source.ts';
 
-const model = new URL('../../shared/data/models/SmolLM2-135M-Instruct.Q4_1.gguf', import.meta.url).pathname;
-const samples = new URL('../../shared/golden/smollm2/dequant.json', import.meta.url).pathname;
+const model = fileURLToPath(new URL('../../shared/data/models/SmolLM2-135M-Instruct.Q4_1.gguf', import.meta.url));
+const samples = fileURLToPath(new URL('../../shared/golden/smollm2/dequant.json', import.meta.url));
 
 interface Sample {
   tensor: string;
@@ -25,8 +26,9 @@ interface Sample {
 describe.skipIf(!existsSync(model) || !existsSync(samples))(
   'SmolLM2-135M (needs ../shared/data, ../shared/golden)',
   () => {
-    const source = new FileSource(model);
-    const file = readGguf(source);
+    // The body of a skipped suite runs as well: without the file it looks at nothing.
+    const source = existsSync(model) ? new FileSource(model) : new MemorySource('none', new Uint8Array(0));
+    const file = existsSync(model) ? readGguf(source) : (undefined as never);
 
     it('has the metadata that its makers wrote', () => {
       expect(file.metadata.size).toBe(33);

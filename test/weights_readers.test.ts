@@ -3,7 +3,10 @@
  * hold, and files that are not plain weights are refused by name.
  */
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { FileSource, writeFileAtomically } from '../src/node/file_source.ts';
 import { readGguf } from '../src/weights/gguf.ts';
@@ -219,7 +222,7 @@ describe('sharded models', () => {
   });
 });
 
-const models = new URL('../../shared/golden/models/', import.meta.url).pathname;
+const models = fileURLToPath(new URL('../../shared/golden/models/', import.meta.url));
 it.skipIf(!existsSync(models))(
   'every golden model opens, every tensor is finite (needs ../shared/golden/models)',
   () => {
@@ -245,7 +248,8 @@ it.skipIf(!existsSync(models))(
 );
 
 it('a file appears when it is complete, or not at all', () => {
-  const path = new URL('../build/test-atomic.bin', import.meta.url).pathname;
+  const folder = mkdtempSync(join(tmpdir(), 'inkstone-'));
+  const path = join(folder, 'test-atomic.bin');
   writeFileAtomically(path, (sink) => sink.write(new Uint8Array(3 << 20).fill(1)));
   expect(() =>
     writeFileAtomically(path, (sink) => {
@@ -254,7 +258,5 @@ it('a file appears when it is complete, or not at all', () => {
     }),
   ).toThrow('interrupted');
   expect(readFileSync(path).length).toBe(3 << 20);
-  expect(readdirSync(new URL('../build/', import.meta.url)).filter((name) => name.includes('test-atomic'))).toEqual([
-    'test-atomic.bin',
-  ]);
+  expect(readdirSync(folder).filter((name) => name.includes('test-atomic'))).toEqual(['test-atomic.bin']);
 });

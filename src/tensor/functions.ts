@@ -34,7 +34,8 @@ export function apply<K extends OpName>(op: K, inputs: readonly (Tensor | null)[
     throw new ShapeError(op, `takes ${least === most ? least : `${least} to ${most}`} inputs, got ${inputs.length}`);
   }
   const type = rowOf(op).infer(inputs, attrs);
-  return new Tensor(type.dtype, type.shape, { kind: 'op', op, attrs, inputs } as unknown as OpOrigin);
+  const origin = { kind: 'op', op, attrs, inputs: inputs.map((tensor) => tensor ?? null) };
+  return new Tensor(type.dtype, type.shape, origin as unknown as OpOrigin);
 }
 
 export const add = (a: Tensor, b: Tensor): Tensor => apply('add', [a, b], {});

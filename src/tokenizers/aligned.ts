@@ -38,6 +38,13 @@ export class AlignedText {
     return new AlignedText(text, { starts, ends }, base === 0);
   }
 
+  /** The same text, at the start only if its first character was the first of the input and not one after it. */
+  settleStart(): AlignedText {
+    const { alignment } = this;
+    const atStart = alignment !== undefined && this.text.length > 0 ? alignment.starts[0] === 0 : this.atStart;
+    return atStart === this.atStart ? this : new AlignedText(this.text, alignment, atStart);
+  }
+
   slice(start: number, end: number): AlignedText {
     if (start === 0 && end === this.text.length) return this;
     const alignment = this.alignment && {

@@ -72,11 +72,17 @@ function shared(name: string, definition: () => (code: number) => boolean): Char
   return set;
 }
 
-/** White space as Rust and Onigmo see it: U+0085 belongs, U+FEFF does not (JavaScript's `\s` has it the other way). */
+/** White space as Rust and Oniguruma see it: U+0085 belongs, U+FEFF does not (JavaScript's `\s` has it the other way). */
 export const WHITE_SPACE: CharSet = propertySet('White_Space');
 /** Letters, marks, digits, connectors and joiners: `\w` of Rust's regular expressions. */
 export const WORD: CharSet = new CharSet((code) =>
   /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u.test(String.fromCodePoint(code)),
+);
+/** `\w` of Oniguruma: no joiners, but the superscript digits and fractions of Latin-1. */
+export const ONIGURUMA_WORD: CharSet = new CharSet(
+  (code) =>
+    [0xb2, 0xb3, 0xb9, 0xbc, 0xbd, 0xbe].includes(code) ||
+    /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}]/u.test(String.fromCodePoint(code)),
 );
 /** General category N: Rust's `char::is_numeric`. */
 export const NUMERIC: CharSet = propertySet('N');

@@ -1,5 +1,5 @@
 /**
- * Reads the regular expressions that tokenizer files carry. They are written for Onigmo (tokenizer.json) or for Rust's
+ * Reads the regular expressions that tokenizer files carry. They are written for Oniguruma (tokenizer.json) or for Rust's
  * fancy-regex (tiktoken): possessive quantifiers and `(?i:…)` are syntax errors in JavaScript, and `\s`, `^` and `$`
  * mean other things, so the expressions are parsed here and matched by pattern.ts.
  *
@@ -7,7 +7,7 @@
  * properties, nesting and `&&`, greedy, lazy and possessive quantifiers, `.`, `^ $ \A \z \Z \b \B`. Everything else
  * (back-references, conditionals, absent operators, `\G`, `\K`, `\R`, `\X`) is refused by name.
  */
-import { CharSet, propertySet, WHITE_SPACE } from './char-set.ts';
+import { CharSet, ONIGURUMA_WORD, propertySet, WHITE_SPACE, WORD } from './char-set.ts';
 
 export type Node =
   | { readonly kind: 'set'; readonly set: CharSet }
@@ -26,7 +26,7 @@ export type Node =
 
 export type Assertion = 'text-start' | 'text-end' | 'line-start' | 'line-end' | 'last-line-end' | 'boundary' | 'inside';
 
-export type Dialect = 'onigmo' | 'rust';
+export type Dialect = 'oniguruma' | 'rust';
 
 /** What is wrong with an expression; the caller knows the file and makes the error from it. */
 export class PatternProblem extends Error {}
@@ -36,10 +36,10 @@ const DEEPEST = 64;
 const LONGEST = 20_000;
 
 const DIGIT = propertySet('Nd');
-const WORD_CHARACTER = new CharSet((code) => /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}]/u.test(String.fromCodePoint(code)));
+const HEX = new CharSet((code) => /[0-9a-fA-F]/.test(String.fromCodePoint(code)));
 const ANY_BUT_NEWLINE = new CharSet((code) => code !== 10);
 
-/** POSIX names, in `[:…:]` and (Onigmo) in `\p{…}`. */
+/** POSIX names, in `[:…:]` and (Oniguruma) in `\\p{…}`; what they hold as in Oniguruma's doc/RE. */
 const POSIX: Readonly<Record<string, string>> = {
   alnum: '[\\p{Alphabetic}\\p{Nd}]',
   alpha: '\\p{Alphabetic}',
@@ -49,7 +49,7 @@ const POSIX: Readonly<Record<string, string>> = {
   graph: '[^\\p{White_Space}\\p{Cc}\\p{Cn}\\p{Cs}]',
   lower: '\\p{Lowercase}',
   print: '[^\\p{Cc}\\p{Cn}\\p{Cs}]',
-  punct: '[\\p{P}$+<=>^`|~]',
+  punct: '[\\p{P}\\p{S}]',
   space: '\\p{White_Space}',
   upper: '\\p{Uppercase}',
   xdigit: '[0-9a-fA-F]',
@@ -108,8 +108,8 @@ class Parser {
       }
       let mode: 'greedy' | 'lazy' | 'possessive' = 'greedy';
       if (this.eat('?')) mode = 'lazy';
-      // In Onigmo `{n,m}+` repeats the repetition; everything else with `+` is possessive in both dialects.
-      else if (!(range.braces && this.dialect === 'onigmo') && this.eat('+')) mode = 'possessive';
+      // In Oniguruma `{n,m}+` repeats the repetition; everything else with `+` is possessive in both dialects.
+      else if (!(range.braces && this.dialect === 'oniguruma') && this.eat('+')) mode = 'possessive';
       node = { kind: 'repeat', body: node, min: range.min, max: range.max, mode };
     }
   }
@@ -140,9 +140,9 @@ class Parser {
       case '.':
         return { kind: 'set', set: ANY_BUT_NEWLINE };
       case '^':
-        return { kind: 'assertion', at: this.dialect === 'onigmo' ? 'line-start' : 'text-start' };
+        return { kind: 'assertion', at: this.dialect === 'oniguruma' ? 'line-start' : 'text-start' };
       case '$':
-        return { kind: 'assertion', at: this.dialect === 'onigmo' ? 'line-end' : 'text-end' };
+        return { kind: 'assertion', at: this.dialect === 'oniguruma' ? 'line-end' : 'text-end' };
       case '*':
       case '+':
       case '?':
@@ -258,7 +258,11 @@ class Parser {
         return pick(DIGIT, char === 'D');
       case 'w':
       case 'W':
-        return pick(WORD_CHARACTER, char === 'W');
+        return pick(wordSet(this.dialect), char === 'W');
+      case 'h':
+      case 'H':
+        if (this.dialect === 'rust') return undefined;
+        return pick(HEX, char === 'H');
       case 'p':
       case 'P':
         this.at++;
@@ -417,7 +421,7 @@ class Parser {
   }
 
   private isShorthandNext(): boolean {
-    return 'sSdDwWpP'.includes(this.text[this.at] ?? ' ');
+    return 'sSdDwWpPhH'.includes(this.text[this.at] ?? ' ');
   }
 
   private eat(char: string): boolean {
@@ -425,6 +429,11 @@ class Parser {
     this.at++;
     return true;
   }
+}
+
+/** What `\w` and the boundaries `\b` mean. */
+export function wordSet(dialect: Dialect): CharSet {
+  return dialect === 'oniguruma' ? ONIGURUMA_WORD : WORD;
 }
 
 function own(record: Readonly<Record<string, string>>, key: string): string | undefined {
@@ -439,6 +448,8 @@ function anyOf(tests: readonly ((code: number) => boolean)[]): (code: number) =>
 function anyCase(test: (code: number) => boolean): (code: number) => boolean {
   return (code) => {
     if (test(code)) return true;
+    // The dotless i folds to nothing else, though its capital is that of i.
+    if (code === 0x131) return false;
     const char = String.fromCodePoint(code);
     const forms = [char.toLowerCase(), char.toUpperCase()];
     forms.push(forms[1].toLowerCase(), forms[0].toUpperCase());
@@ -458,6 +469,7 @@ function namedSet(name: string): CharSet | undefined {
       // Not a property that JavaScript knows under this name: try the next spelling.
     }
   }
+  if (name.toLowerCase() === 'word') return ONIGURUMA_WORD;
   const source = own(POSIX, name.toLowerCase());
   if (source === undefined) return undefined;
   const pattern = new RegExp(source, 'u');

@@ -9,8 +9,16 @@
  */
 import { CapacityError } from '../errors.ts';
 import { codePointAt } from './bytes.ts';
-import { type CharSet, WORD } from './char-set.ts';
-import { type Assertion, type Dialect, type Node, PatternProblem, parsePattern, UNBOUNDED } from './pattern-syntax.ts';
+import type { CharSet } from './char-set.ts';
+import {
+  type Assertion,
+  type Dialect,
+  type Node,
+  PatternProblem,
+  parsePattern,
+  UNBOUNDED,
+  wordSet,
+} from './pattern-syntax.ts';
 
 const MATCH = 0;
 const SET = 1;
@@ -59,14 +67,16 @@ export class Pattern {
   private top = 0;
   private steps = 0;
   private budget = 0;
+  private readonly word: CharSet;
   private firstLoopEnd = 0;
   private compiled = 0;
 
   /** @throws PatternProblem when the expression cannot be taken. */
   constructor(
     readonly source: string,
-    dialect: Dialect = 'onigmo',
+    dialect: Dialect = 'oniguruma',
   ) {
+    this.word = wordSet(dialect);
     const node = parsePattern(source, dialect);
     for (const part of node.kind === 'alternatives' ? node.parts : [node]) {
       const entry = this.code.length;
@@ -200,7 +210,7 @@ export class Pattern {
           break;
         }
         default:
-          ok = holds(code[pc + 1], text, at);
+          ok = this.holds(code[pc + 1], text, at);
           pc += 2;
       }
       if (ok) continue;
@@ -248,6 +258,30 @@ export class Pattern {
       unit,
       'It backtracks without bound on this text',
     );
+  }
+
+  private isWord(text: string, at: number): boolean {
+    return at < text.length && this.word.has(codePointAt(text, at));
+  }
+
+  private holds(assertion: number, text: string, at: number): boolean {
+    switch (ASSERTIONS[assertion]) {
+      case 'text-start':
+        return at === 0;
+      case 'text-end':
+        return at === text.length;
+      case 'line-start':
+        return at === 0 || text.charCodeAt(at - 1) === 10;
+      case 'line-end':
+        return at === text.length || text.charCodeAt(at) === 10;
+      case 'last-line-end':
+        return at === text.length || (at === text.length - 1 && text.charCodeAt(at) === 10);
+      case 'boundary':
+      case 'inside': {
+        const before = at > 0 && this.isWord(text, previousPlace(text, at));
+        return (before !== this.isWord(text, at)) === (ASSERTIONS[assertion] === 'boundary');
+      }
+    }
   }
 
   // ---- compiling
@@ -397,28 +431,4 @@ function countPoints(text: string, from: number, to: number): number {
   let count = 0;
   for (let i = from; i < to; count++) i = nextPlace(text, i, to);
   return count;
-}
-
-function isWord(text: string, at: number): boolean {
-  return at >= 0 && at < text.length && WORD.has(codePointAt(text, at));
-}
-
-function holds(assertion: number, text: string, at: number): boolean {
-  switch (ASSERTIONS[assertion]) {
-    case 'text-start':
-      return at === 0;
-    case 'text-end':
-      return at === text.length;
-    case 'line-start':
-      return at === 0 || text.charCodeAt(at - 1) === 10;
-    case 'line-end':
-      return at === text.length || text.charCodeAt(at) === 10;
-    case 'last-line-end':
-      return at === text.length || (at === text.length - 1 && text.charCodeAt(at) === 10);
-    case 'boundary':
-    case 'inside': {
-      const before = at > 0 && isWord(text, previousPlace(text, at));
-      return (before !== isWord(text, at)) === (ASSERTIONS[assertion] === 'boundary');
-    }
-  }
 }

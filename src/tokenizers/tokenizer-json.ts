@@ -6,6 +6,7 @@ import { FileFormatError } from '../errors.ts';
 import { isJsonObject, type JsonObject } from '../weights/json.ts';
 import type { AddedToken } from './added-tokens.ts';
 import { Bpe, hideByteNames } from './bpe.ts';
+import { BYTE_TO_UNIT } from './bytes.ts';
 import type { DecoderStep } from './decoders.ts';
 import { MergeTable } from './merges.ts';
 import type { Model } from './model.ts';
@@ -59,7 +60,7 @@ class Reader {
     const modelJson = this.object(root.model, 'model');
     const preJson = root.pre_tokenizer ?? null;
     const type = modelJson.type ?? (modelJson.merges !== undefined ? 'BPE' : undefined);
-    const bytes = type === 'BPE' && endsInBytes(preJson);
+    const bytes = type === 'BPE' && endsInBytes(preJson) && hasAllBytes(modelJson.vocab);
     const model = this.guard(() => this.model(modelJson, type, bytes));
     const added = this.addedTokens(root.added_tokens);
     const post = this.postProcessor(root.post_processor ?? null, 'post_processor');
@@ -71,6 +72,7 @@ class Reader {
       template: post.template,
       trimOffsets: post.trimOffsets,
       decoder: root.decoder ? this.decoder(root.decoder, 'decoder') : [{ kind: 'join', between: ' ' }],
+      asksForStart: root.normalizer != null && asksForStart(preJson),
       special: { ...namedIds(model, added, options.config), ...options.special },
     };
     return new Tokenizer(parts);
@@ -503,6 +505,20 @@ class Reader {
     const shown = (JSON.stringify(value) ?? 'undefined').slice(0, 60);
     return new FileFormatError(this.file, at, `${shown} ${problem}`);
   }
+}
+
+/** Whether every byte has its character in the vocabulary: only then may pieces stay text until the model. */
+function hasAllBytes(vocab: unknown): boolean {
+  return (
+    isJsonObject(vocab) && Array.from(BYTE_TO_UNIT).every((unit) => Object.hasOwn(vocab, String.fromCharCode(unit)))
+  );
+}
+
+/** Whether some step is Metaspace with the scheme "first", which asks where the input begins. */
+function asksForStart(json: unknown): boolean {
+  if (!isJsonObject(json)) return false;
+  if (Array.isArray(json.pretokenizers)) return json.pretokenizers.some(asksForStart);
+  return json.prepend_scheme === 'first';
 }
 
 /** Whether the last pre-tokenizer writes pieces as bytes, so that the model may take the bytes itself. */

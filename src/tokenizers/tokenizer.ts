@@ -38,6 +38,8 @@ export interface TokenizerParts {
   readonly trimOffsets?: { readonly addPrefixSpace: boolean };
   readonly decoder: readonly DecoderStep[];
   readonly special?: SpecialIds;
+  /** True when the pre-tokenizer asks what begins the input and the normaliser may remove it: then every text is tracked. */
+  readonly asksForStart?: boolean;
 }
 
 /**
@@ -70,7 +72,7 @@ export interface Encoding {
    * `slice` takes). Tokens that a template added have 0, 0. An input of segments counts as their texts in a row.
    */
   readonly offsets: Int32Array;
-  /** The string of each token. */
+  /** The string of each token; for an added token the text that it took, with the white space that belongs to it. */
   readonly tokens: string[];
   /** 0 for the first text of a pair, 1 for the second, as the template says. */
   readonly typeIds: Int32Array;
@@ -243,7 +245,7 @@ export class Tokenizer {
     input: EncodeInput,
     options: EncodeOptions,
     tracked: boolean,
-    onToken: (id: number, start: number, end: number) => void,
+    onToken: (id: number, start: number, end: number, text: string) => void,
     onPiece: (piece: AlignedText) => void,
   ): void {
     const parse = options.parse_special ?? false;
@@ -257,14 +259,14 @@ export class Tokenizer {
         if (id === undefined) {
           throw new SettingError('special', segment.special, 'is not an added token of this tokenizer');
         }
-        onToken(id, base, base + segment.special.length);
+        onToken(id, base, base + segment.special.length, segment.special);
         base += segment.special.length;
       } else {
         this.check(segment.id);
         if (segment.id >= this.vocabSize) {
           throw new SettingError('id', segment.id, `must be a whole number from 0 to ${this.vocabSize - 1}`);
         }
-        onToken(segment.id, base, base);
+        onToken(segment.id, base, base, this.idToToken(segment.id) ?? '');
       }
     }
   }
@@ -274,7 +276,7 @@ export class Tokenizer {
     base: number,
     parse: boolean,
     tracked: boolean,
-    onToken: (id: number, start: number, end: number) => void,
+    onToken: (id: number, start: number, end: number, text: string) => void,
     onPiece: (piece: AlignedText) => void,
   ): void {
     const { preTokenizer } = this.parts;
@@ -285,10 +287,11 @@ export class Tokenizer {
     };
     this.rawFinder.split(text, parse, (start, end, token) => {
       if (token !== undefined) {
-        onToken(token.id, base + start, base + end);
+        onToken(token.id, base + start, base + end, text.slice(start, end));
         return;
       }
-      const normal = this.normalize(AlignedText.from(text.slice(start, end), base + start, tracked));
+      const keepTrack = tracked || (this.parts.asksForStart ?? false);
+      const normal = this.normalize(AlignedText.from(text.slice(start, end), base + start, keepTrack)).settleStart();
       if (this.normalizedFinder === undefined) {
         piece(normal);
         return;
@@ -297,7 +300,7 @@ export class Tokenizer {
         if (inner === undefined) piece(normal.slice(from, to));
         else {
           const { alignment } = normal;
-          onToken(inner.id, alignment?.starts[from] ?? 0, alignment?.ends[to - 1] ?? 0);
+          onToken(inner.id, alignment?.starts[from] ?? 0, alignment?.ends[to - 1] ?? 0, normal.text.slice(from, to));
         }
       });
     });
@@ -313,11 +316,11 @@ export class Tokenizer {
       input,
       options,
       true,
-      (id, start, end) => {
+      (id, start, end, text) => {
         triples.push(id);
         triples.push(start);
         triples.push(end);
-        tokens.push(this.idToToken(id) ?? '');
+        tokens.push(text);
       },
       (piece) => {
         spans.length = 0;
@@ -443,7 +446,7 @@ function trim(triples: IntList, tokens: readonly string[], addPrefixSpace: boole
     const { data } = triples;
     if (leading > 0) {
       // The first space was put there by the tokenizer, not by the text.
-      if ((i === 0 || data[at] === 0) && addPrefixSpace) leading--;
+      if ((i === 0 || data[at] === 0) && addPrefixSpace && leading === 1) leading = 0;
       data[at] = Math.min(data[at] + leading, data[at + 1]);
     }
     if (trailing > 0 && data[at + 1] >= trailing) data[at + 1] = Math.max(data[at + 1] - trailing, data[at]);
