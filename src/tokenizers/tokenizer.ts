@@ -338,7 +338,9 @@ export class Tokenizer {
         }
       },
     );
-    if (this.parts.trimOffsets !== undefined) trim(triples, tokens, this.parts.trimOffsets.addPrefixSpace);
+    if (this.parts.trimOffsets !== undefined) {
+      trim(triples, tokens, textOf(input), this.parts.trimOffsets.addPrefixSpace);
+    }
     return { triples, tokens };
   }
 
@@ -433,24 +435,38 @@ function joined(segments: readonly Segment[]): Segment[] {
 
 const VISIBLE_SPACE = String.fromCharCode(BYTE_TO_UNIT[32]);
 
-/** Takes the white space at both ends of a token out of its offsets. */
-function trim(triples: IntList, tokens: readonly string[], addPrefixSpace: boolean): void {
+/** The text that the offsets of an input are about. */
+function textOf(input: EncodeInput): string {
+  if (typeof input === 'string') return input;
+  return input
+    .map((segment) => (typeof segment === 'string' ? segment : 'special' in segment ? segment.special : ''))
+    .join('');
+}
+
+/** Takes the white space at both ends of a token out of its offsets, a character of the text for each. */
+function trim(triples: IntList, tokens: readonly string[], text: string, addPrefixSpace: boolean): void {
   const isSpace = (char: string) => char === VISIBLE_SPACE || WHITE_SPACE.has(char.codePointAt(0)!);
+  const { data } = triples;
   tokens.forEach((token, i) => {
     const chars = Array.from(token);
     let leading = 0;
     while (leading < chars.length && isSpace(chars[leading])) leading++;
     let trailing = 0;
     while (trailing < chars.length && isSpace(chars[chars.length - 1 - trailing])) trailing++;
-    const at = i * 3 + 1;
-    const { data } = triples;
-    if (leading > 0) {
-      // The first space was put there by the tokenizer, not by the text.
-      if ((i === 0 || data[at] === 0) && addPrefixSpace && leading === 1) leading = 0;
-      data[at] = Math.min(data[at] + leading, data[at + 1]);
-    }
-    if (trailing > 0 && data[at + 1] >= trailing) data[at + 1] = Math.max(data[at + 1] - trailing, data[at]);
+    let start = data[i * 3 + 1];
+    let end = data[i * 3 + 2];
+    // One space at the very beginning was put there by the tokenizer, not by the text.
+    if (leading === 1 && (i === 0 || start === 0) && addPrefixSpace) leading = 0;
+    for (; leading > 0 && start < end; leading--) start += isPairAt(text, start) ? 2 : 1;
+    for (; trailing > 0 && end > start; trailing--) end -= isPairAt(text, end - 2) ? 2 : 1;
+    data[i * 3 + 1] = start;
+    data[i * 3 + 2] = end;
   });
+}
+
+/** True when a surrogate pair begins at the place. */
+function isPairAt(text: string, at: number): boolean {
+  return at >= 0 && text.codePointAt(at)! > 0xffff;
 }
 
 /**
