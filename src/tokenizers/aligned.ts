@@ -5,6 +5,12 @@
  * whole input) that it stands for. Both units of a surrogate pair carry the range of the whole character. When nobody
  * asks for offsets the arrays are absent and every step is a plain string operation.
  */
+import { CapacityError } from '../errors.ts';
+
+/** A text may become so many times its length, and so many units in any case. */
+const GROWTH = 100;
+const GROWTH_AT_LEAST = 1_000_000;
+
 export interface Alignment {
   readonly starts: Int32Array;
   readonly ends: Int32Array;
@@ -16,11 +22,27 @@ export class AlignedText {
     readonly alignment: Alignment | undefined,
     /** True for what begins at the very start of the input: Metaspace with the scheme "first" asks. */
     readonly atStart: boolean,
+    /** Units that this text may have at most, however it is rewritten: files may hold rules that double a text again and again. */
+    readonly limit: number = 0,
   ) {}
+
+  /** The next form of this text. @throws CapacityError when rewriting has blown it up. */
+  become(text: string, alignment?: Alignment): AlignedText {
+    this.checkGrowth(text.length);
+    return new AlignedText(text, alignment, this.atStart, this.limit);
+  }
+
+  /** @throws CapacityError when a text of so many units is more than the input can become. */
+  checkGrowth(units: number): void {
+    if (units <= this.limit) return;
+    const hint = 'The rules of the tokenizer file multiply this text';
+    throw new CapacityError('the normalised text', units, this.limit, 'UTF-16 units', hint);
+  }
 
   /** The text as given, `base` units into the input. */
   static from(text: string, base: number, tracked: boolean): AlignedText {
-    if (!tracked) return new AlignedText(text, undefined, base === 0);
+    const limit = GROWTH_AT_LEAST + GROWTH * text.length;
+    if (!tracked) return new AlignedText(text, undefined, base === 0, limit);
     const starts = new Int32Array(text.length);
     const ends = new Int32Array(text.length);
     for (let i = 0; i < text.length; i++) {
@@ -35,14 +57,14 @@ export class AlignedText {
         ends[i] = base + i + 1;
       }
     }
-    return new AlignedText(text, { starts, ends }, base === 0);
+    return new AlignedText(text, { starts, ends }, base === 0, limit);
   }
 
   /** The same text, at the start only if its first character was the first of the input and not one after it. */
   settleStart(): AlignedText {
     const { alignment } = this;
     const atStart = alignment !== undefined && this.text.length > 0 ? alignment.starts[0] === 0 : this.atStart;
-    return atStart === this.atStart ? this : new AlignedText(this.text, alignment, atStart);
+    return atStart === this.atStart ? this : new AlignedText(this.text, alignment, atStart, this.limit);
   }
 
   slice(start: number, end: number): AlignedText {
@@ -51,7 +73,7 @@ export class AlignedText {
       starts: this.alignment.starts.subarray(start, end),
       ends: this.alignment.ends.subarray(start, end),
     };
-    return new AlignedText(this.text.slice(start, end), alignment, this.atStart && start === 0);
+    return new AlignedText(this.text.slice(start, end), alignment, this.atStart && start === 0, this.limit);
   }
 }
 
@@ -60,12 +82,15 @@ export class Rewriter {
   private readonly parts: string[] = [];
   private readonly starts: number[] = [];
   private readonly ends: number[] = [];
+  private length = 0;
 
   constructor(private readonly source: AlignedText) {}
 
   /** Keeps source units [start, end) as they are. */
   keep(start: number, end: number): void {
     if (end <= start) return;
+    this.length += end - start;
+    this.source.checkGrowth(this.length);
     this.parts.push(this.source.text.slice(start, end));
     const { alignment } = this.source;
     if (alignment === undefined) return;
@@ -77,6 +102,8 @@ export class Rewriter {
 
   /** Adds text that stands for what the source unit `unit` stands for. */
   add(text: string, unit: number): void {
+    this.length += text.length;
+    this.source.checkGrowth(this.length);
     this.parts.push(text);
     const { alignment } = this.source;
     if (alignment === undefined) return;
@@ -93,6 +120,6 @@ export class Rewriter {
       starts: Int32Array.from(this.starts),
       ends: Int32Array.from(this.ends),
     };
-    return new AlignedText(this.parts.join(''), alignment, this.source.atStart);
+    return this.source.become(this.parts.join(''), alignment);
   }
 }

@@ -4,6 +4,7 @@
  * Every step is a small machine that takes strings and gives strings, so that decoding a whole list and decoding token
  * by token are the same computation: a step gives out only what no later token can change.
  */
+import { CapacityError } from '../errors.ts';
 import { alphabetToBytes, byteOfName, utf8 } from './bytes.ts';
 import type { Pattern } from './pattern.ts';
 
@@ -197,15 +198,40 @@ function byteFallback(): Machine {
   };
 }
 
+/** Units that a replacement may make of a token, at most: rules in a row could double a text without end. */
+const LONGEST_TOKEN_TEXT = 1_000_000;
+
 function replaceIn(text: string, pattern: string | Pattern, content: string): string {
-  if (typeof pattern === 'string') return pattern.length > 0 ? text.replaceAll(pattern, () => content) : text;
-  let result = '';
+  const parts: string[] = [];
+  let length = 0;
   let last = 0;
-  pattern.matches(text, (start, end) => {
-    result += text.slice(last, start) + content;
+  const add = (part: string) => {
+    length += part.length;
+    if (length > LONGEST_TOKEN_TEXT && length > 100 * text.length) {
+      const hint = 'The replacements of the tokenizer file multiply this text';
+      throw new CapacityError('the text of a token', length, LONGEST_TOKEN_TEXT, 'UTF-16 units', hint);
+    }
+    parts.push(part);
+  };
+  const each = (start: number, end: number) => {
+    add(text.slice(last, start));
+    add(content);
     last = end;
-  });
-  return result + text.slice(last);
+  };
+  if (typeof pattern !== 'string') pattern.matches(text, each);
+  else if (pattern.length > 0) {
+    for (let at = text.indexOf(pattern); at >= 0; at = text.indexOf(pattern, last)) each(at, at + pattern.length);
+  }
+  if (last === 0) return text;
+  add(text.slice(last));
+  return parts.join('');
+}
+
+/** Where the last of the matches that do not overlap, counted from the left, ends. */
+function endOfLastMatch(text: string, pattern: string): number {
+  let last = 0;
+  for (let at = text.indexOf(pattern); at >= 0; at = text.indexOf(pattern, last)) last = at + pattern.length;
+  return last;
 }
 
 /** Replacing in text that arrives in parts: what may be the beginning of a match waits. */
@@ -221,12 +247,8 @@ function replaceFused(pattern: string | Pattern, content: string): Machine {
         waiting = '';
         return;
       }
-      let text = '';
-      let last = 0;
-      for (let at = waiting.indexOf(pattern); at >= 0; at = waiting.indexOf(pattern, last)) {
-        text += waiting.slice(last, at) + content;
-        last = at + pattern.length;
-      }
+      const last = endOfLastMatch(waiting, pattern);
+      let text = replaceIn(waiting.slice(0, last), pattern, content);
       let keep = Math.max(last, waiting.length - pattern.length + 1);
       while (keep < waiting.length && !pattern.startsWith(waiting.slice(keep))) keep++;
       text += waiting.slice(last, keep);

@@ -9,9 +9,9 @@ import { FileFormatError } from '../errors.ts';
 import { ggufBeginsByDefault, ggufPreTokenizer } from '../weights/gguf_pre_tokenizers.ts';
 import type { AddedToken } from './added-tokens.ts';
 import { Bpe, hideByteNames } from './bpe.ts';
+import { nameOfByte } from './bytes.ts';
 import type { DecoderStep } from './decoders.ts';
 import { MergeTable } from './merges.ts';
-import type { Model } from './model.ts';
 import * as normalizers from './normalizers.ts';
 import { Pattern } from './pattern.ts';
 import { CharacterMap, precompiledByLongest } from './precompiled.ts';
@@ -91,10 +91,9 @@ function sentencePiece(source: Metadata): Tokenizer {
     fuseUnknown: true,
   });
   const prefix = source.flag('add_space_prefix') ?? true;
-  const mark = normalizers.replaceText(' ', MARK);
   return new Tokenizer({
     model,
-    normalizer: prefix ? normalizers.sequence([normalizers.prepend(MARK), mark]) : mark,
+    normalizer: spaceNormalizer(source, prefix),
     addedTokens: source.added(),
     template: source.edges(special, true, false),
     decoder: spaceDecoder(prefix),
@@ -108,8 +107,22 @@ function unigram(source: Metadata): Tokenizer {
   const scores = source.scores(vocabulary.size);
   const added = source.added();
   for (const token of added) if (!token.special && token.id < scores.length) scores[token.id] = 0;
-  const model: Model = new Unigram({ vocabulary, scores, unknownId: special.unk ?? -1, byteFallback: false });
+  const byteFallback = vocabulary.idOf(nameOfByte(0)) >= 0;
+  if (byteFallback) hideByteNames(vocabulary);
+  const model = new Unigram({ vocabulary, scores, unknownId: special.unk ?? -1, byteFallback });
   const prefix = source.flag('add_space_prefix') ?? true;
+  return new Tokenizer({
+    model,
+    normalizer: spaceNormalizer(source, prefix),
+    addedTokens: added,
+    template: source.edges(special, false, true),
+    decoder: spaceDecoder(prefix),
+    special,
+  });
+}
+
+/** SentencePiece's normalisation: its character map, its care for spaces, then spaces as a visible mark. */
+function spaceNormalizer(source: Metadata, prefix: boolean): normalizers.Normalizer {
   const steps: normalizers.Normalizer[] = [];
   const map = source.bytes('precompiled_charsmap');
   if (map !== undefined && map.length > 0) {
@@ -125,14 +138,7 @@ function unigram(source: Metadata): Tokenizer {
   }
   if (prefix) steps.push(normalizers.prepend(MARK));
   steps.push(normalizers.replaceText(' ', MARK));
-  return new Tokenizer({
-    model,
-    normalizer: normalizers.sequence(steps),
-    addedTokens: added,
-    template: source.edges(special, false, true),
-    decoder: spaceDecoder(prefix),
-    special,
-  });
+  return normalizers.sequence(steps);
 }
 
 function spaceDecoder(prefix: boolean): DecoderStep[] {

@@ -4,6 +4,7 @@ export { type GgufVocabulary, tokenizerFromGguf } from './gguf.ts';
 export {
   charactersOf,
   type TiktokenEncoding,
+  type TiktokenRules,
   tiktokenEncodings,
   tokenizerFromCharacters,
   tokenizerFromGpt1Files,
@@ -22,4 +23,9 @@ export {
   type SpecialIds,
   Tokenizer,
 } from './tokenizer.ts';
-export { type TokenizerJsonOptions, tokenizerFromJson } from './tokenizer-json.ts';
+export {
+  exerciseTokenizerJson,
+  type TokenizerJsonOptions,
+  tokenizerFromJson,
+  tokenizerFromJsonText,
+} from './tokenizer-json.ts';

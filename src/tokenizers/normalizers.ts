@@ -3,7 +3,7 @@
  * the alignment with the original where it is tracked. The rules, and which original range a changed character stands
  * for, are those of Hugging Face `tokenizers` (tokenizers/src/normalizers, tokenizer/normalizer.rs).
  */
-import { AlignedText, Rewriter } from './aligned.ts';
+import { type AlignedText, Rewriter } from './aligned.ts';
 import { BYTE_TO_UNIT, codePointAt, utf8 } from './bytes.ts';
 import { WHITE_SPACE } from './char-set.ts';
 import type { Pattern } from './pattern.ts';
@@ -49,7 +49,7 @@ export function unicodeForm(form: UnicodeForm): Normalizer {
   return (source) => {
     const whole = source.text.normalize(form);
     if (whole === source.text) return source;
-    if (source.alignment === undefined) return new AlignedText(whole, undefined, source.atStart);
+    if (source.alignment === undefined) return source.become(whole);
     const rewriter = new Rewriter(source);
     for (const { 0: cluster, index } of source.text.matchAll(CLUSTERS)) {
       const target = cluster.normalize(form);
@@ -139,7 +139,7 @@ export function replaceCharacters(change: (code: number) => string | undefined):
 /** Lower case, one character at a time: a final sigma is like any other. */
 export const lowercase: Normalizer = (source) => {
   if (source.alignment === undefined && !source.text.includes('\u03a3')) {
-    return new AlignedText(source.text.toLowerCase(), undefined, source.atStart);
+    return source.become(source.text.toLowerCase());
   }
   return lowercaseTracked(source);
 };
@@ -159,7 +159,7 @@ export function strip(left: boolean, right: boolean): Normalizer {
     if (left) while (start < end && WHITE_SPACE.has(text.charCodeAt(start))) start++;
     if (right) while (end > start && WHITE_SPACE.has(text.charCodeAt(end - 1))) end--;
     const cut = source.slice(start, end);
-    return cut === source ? source : new AlignedText(cut.text, cut.alignment, source.atStart);
+    return cut === source ? source : source.become(cut.text, cut.alignment);
   };
 }
 
@@ -170,7 +170,7 @@ export const stripAccents: Normalizer = filter((code) => code < 0x300 || !/\p{M}
 export function prepend(prefix: string): Normalizer {
   return (source) => {
     if (source.text.length === 0 || prefix.length === 0) return source;
-    if (source.alignment === undefined) return new AlignedText(prefix + source.text, undefined, source.atStart);
+    if (source.alignment === undefined) return source.become(prefix + source.text);
     const rewriter = new Rewriter(source);
     rewriter.add(prefix, 0);
     rewriter.keep(0, source.text.length);
@@ -197,16 +197,18 @@ export function replacePattern(pattern: Pattern, content: string): Normalizer {
 
 /** The same for a fixed text. */
 export function replaceText(wanted: string, content: string): Normalizer {
+  const literal = content.replaceAll('$', '$$$$');
   return (source) => {
     const { text } = source;
     let found = wanted.length === 0 ? -1 : text.indexOf(wanted);
     if (found < 0) return source;
     if (source.alignment === undefined) {
-      return new AlignedText(
-        text.replaceAll(wanted, () => content),
-        undefined,
-        source.atStart,
-      );
+      if (content.length > wanted.length) {
+        let count = 0;
+        for (let at = found; at >= 0; at = text.indexOf(wanted, at + wanted.length)) count++;
+        source.checkGrowth(text.length + count * (content.length - wanted.length));
+      }
+      return source.become(text.replaceAll(wanted, literal));
     }
     const rewriter = new Rewriter(source);
     let kept = 0;

@@ -1,8 +1,8 @@
 /** Tokenizers from small published formats: vocab and merges files, tiktoken ranks, llama2.c, plain characters. */
-import { FileFormatError } from '../errors.ts';
+import { FileFormatError, SettingError } from '../errors.ts';
 import type { AddedToken } from './added-tokens.ts';
 import { Bpe, hideByteNames } from './bpe.ts';
-import { bytesToAlphabet, nameOfByte } from './bytes.ts';
+import { BYTE_TO_UNIT, bytesToAlphabet, fromUtf8, nameOfByte } from './bytes.ts';
 import { ranksOfScores } from './gguf.ts';
 import * as normalizers from './normalizers.ts';
 import { Pattern } from './pattern.ts';
@@ -106,34 +106,84 @@ const fim = (first: number): Record<string, number> => ({
   '<|fim_suffix|>': first + 2,
 });
 
-/** The encodings that OpenAI publishes as rank files: how text is cut, and which tokens are special (tiktoken, openai_public.py). */
+const O200K_SPECIAL = { [END]: 199999, '<|endofprompt|>': 200018 };
+
+/** The special tokens of OpenAI's harmony format; ids without a role are reserved. */
+function harmony(): Record<string, number> {
+  const named: Record<string, number> = {
+    '<|startoftext|>': 199998,
+    '<|return|>': 200002,
+    '<|constrain|>': 200003,
+    '<|channel|>': 200005,
+    '<|start|>': 200006,
+    '<|end|>': 200007,
+    '<|message|>': 200008,
+    '<|call|>': 200012,
+    ...O200K_SPECIAL,
+  };
+  const taken = new Set(Object.values(named));
+  for (let id = 200000; id < 201088; id++) if (!taken.has(id)) named[`<|reserved_${id}|>`] = id;
+  return named;
+}
+
+/** How text is cut, and which tokens are special, in an encoding that is published as a rank file. */
+export interface TiktokenRules {
+  /** An expression in the syntax of Rust's fancy-regex. */
+  readonly pattern: string;
+  readonly special: Readonly<Record<string, number>>;
+}
+
+/** The encodings that OpenAI publishes as rank files (tiktoken, openai_public.py). */
 export const tiktokenEncodings = {
   r50k_base: { pattern: GPT2_PATTERN, special: { [END]: 50256 } },
   p50k_base: { pattern: GPT2_PATTERN, special: { [END]: 50256 } },
   p50k_edit: { pattern: GPT2_PATTERN, special: { [END]: 50256, ...fim(50281) } },
   cl100k_base: { pattern: CL100K, special: { [END]: 100257, ...fim(100258), '<|endofprompt|>': 100276 } },
-  o200k_base: { pattern: O200K, special: { [END]: 199999, '<|endofprompt|>': 200018 } },
-} as const satisfies Record<string, { pattern: string; special: Record<string, number> }>;
+  o200k_base: { pattern: O200K, special: O200K_SPECIAL },
+  o200k_harmony: { pattern: O200K, special: harmony() },
+} as const satisfies Record<string, TiktokenRules>;
 
 export type TiktokenEncoding = keyof typeof tiktokenEncodings;
 
-/** A tokenizer from a rank file: lines of base64 bytes and their rank. @throws FileFormatError naming a line that is neither. */
-export function tokenizerFromTiktoken(ranks: string, encoding: TiktokenEncoding, file: string = encoding): Tokenizer {
-  const { pattern, special } = tiktokenEncodings[encoding];
+/**
+ * A tokenizer from a rank file: a line for each token, its bytes in base64 and its rank, which is its id.
+ * @param encoding the name of a published encoding, or the rules of another.
+ * @throws FileFormatError naming a line that is something else, or a byte that has no token.
+ */
+export function tokenizerFromTiktoken(
+  ranks: string,
+  encoding: TiktokenEncoding | TiktokenRules,
+  file: string = typeof encoding === 'string' ? encoding : 'ranks',
+): Tokenizer {
+  if (typeof encoding === 'string' && !Object.hasOwn(tiktokenEncodings, encoding)) {
+    throw new SettingError('encoding', encoding, `must be one of ${Object.keys(tiktokenEncodings).join(', ')}`);
+  }
+  const { pattern, special }: TiktokenRules = typeof encoding === 'string' ? tiktokenEncodings[encoding] : encoding;
+  const lines = ranks.split('\n');
+  // A few ids are left out for special tokens, never many.
+  const limit = lines.length + 100_000;
   const tokens: (string | undefined)[] = [];
-  ranks.split('\n').forEach((line, i) => {
+  lines.forEach((line, i) => {
     if (line.trim() === '') return;
-    const match = /^([A-Za-z0-9+/]+={0,2}) (\d{1,7})\r?$/.exec(line);
-    if (!match) throw new FileFormatError(file, `line ${i + 1}`, 'is not base64 bytes and a rank');
-    tokens[Number(match[2])] = bytesToAlphabet(Uint8Array.from(atob(match[1]), (char) => char.charCodeAt(0)));
+    const match = /^((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?) (\d{1,9})\r?$/.exec(line);
+    if (!match || match[1] === '') throw new FileFormatError(file, `line ${i + 1}`, 'is not base64 bytes and a rank');
+    const rank = Number(match[2]);
+    if (rank >= limit) throw new FileFormatError(file, `line ${i + 1}`, `has the rank ${rank}, not below ${limit}`);
+    while (tokens.length <= rank) tokens.push(undefined);
+    tokens[rank] = bytesToAlphabet(Uint8Array.from(atob(match[1]), (char) => char.charCodeAt(0)));
   });
-  const added = Object.entries(special).map(([content, id]) => plainToken(id, content, true));
+  const vocabulary = new Vocabulary(tokens);
+  for (let byte = 0; byte < 256; byte++) {
+    if (vocabulary.idOf(String.fromCharCode(BYTE_TO_UNIT[byte])) < 0) {
+      throw new FileFormatError(file, '', `has no token for the byte ${byte}`, 'It is cut short or no rank file');
+    }
+  }
   return new Tokenizer({
-    model: new Bpe({ vocabulary: new Vocabulary(Array.from(tokens)), bytes: true, wholePieceFirst: true }),
+    model: new Bpe({ vocabulary, bytes: true, wholePieceFirst: true }),
     preTokenizer: pre.split(pre.findPattern(new Pattern(pattern, 'rust')), 'Isolated'),
-    addedTokens: added,
+    addedTokens: Object.entries(special).map(([content, id]) => plainToken(id, content, true)),
     decoder: [{ kind: 'byte-level' }],
-    special: { eos: special[END] },
+    special: Object.hasOwn(special, END) ? { eos: special[END] } : {},
   });
 }
 
@@ -144,16 +194,19 @@ export function tokenizerFromTiktoken(ranks: string, encoding: TiktokenEncoding,
  */
 export function tokenizerFromLlama2c(bytes: Uint8Array, size: number, file = 'tokenizer.bin'): Tokenizer {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const beyond = (id: number) =>
+    new FileFormatError(file, `token ${id}`, `lies beyond the end of the file (${bytes.length} bytes)`);
+  if (!Number.isInteger(size) || size < 259) throw new SettingError('size', size, 'must be 259 (the bytes) or more');
+  // Each token takes eight bytes and its text: no more is set aside than the file can fill.
+  if (size * 8 + 4 > bytes.length) throw beyond(Math.max(0, Math.floor((bytes.length - 4) / 8)));
   const tokens: string[] = [];
   const scores = new Float64Array(size);
   let at = 4;
   for (let id = 0; id < size; id++) {
     const length = at + 8 <= bytes.length ? view.getInt32(at + 4, true) : -1;
-    if (length < 0 || at + 8 + length > bytes.length) {
-      throw new FileFormatError(file, `token ${id}`, `lies beyond the end of the file (${bytes.length} bytes)`);
-    }
+    if (length < 0 || at + 8 + length > bytes.length) throw beyond(id);
     scores[id] = view.getFloat32(at, true);
-    const text = new TextDecoder().decode(bytes.subarray(at + 8, at + 8 + length));
+    const text = fromUtf8(bytes.subarray(at + 8, at + 8 + length));
     // The file holds pieces as they print: spaces for U+2581.
     tokens.push(id < 3 ? ['<unk>', '<s>', '</s>'][id] : id < 259 ? nameOfByte(id - 3) : text.replaceAll(' ', '▁'));
     at += 8 + length;
@@ -182,8 +235,21 @@ export function tokenizerFromLlama2c(bytes: Uint8Array, size: number, file = 'to
   });
 }
 
-/** One token for each character of a list; text outside it is refused when there is no unknown token. */
+/**
+ * One token for each character of a list. Text with other characters is refused, unless there is an unknown token.
+ * @param characters distinct single characters (code points) in order of their ids.
+ * @param unknownId the id that stands for all other characters; -1 for none.
+ */
 export function tokenizerFromCharacters(characters: readonly string[], unknownId = -1): Tokenizer {
+  const seen = new Set<string>();
+  for (const character of characters) {
+    if (Array.from(character).length !== 1) throw new SettingError('characters', character, 'is not one character');
+    if (seen.has(character)) throw new SettingError('characters', character, 'is there twice');
+    seen.add(character);
+  }
+  if (!Number.isInteger(unknownId) || unknownId < -1 || unknownId >= characters.length) {
+    throw new SettingError('unknownId', unknownId, `must be an id below ${characters.length}, or -1`);
+  }
   return new Tokenizer({
     model: new Characters(new Vocabulary(characters), unknownId),
     decoder: [{ kind: 'fuse' }],

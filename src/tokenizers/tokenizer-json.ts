@@ -27,6 +27,9 @@ export const GPT2_PATTERN = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s
 /** Ids beyond this, and steps nested deeper, are not those of a tokenizer. */
 const LARGEST_ID = 16_000_000;
 const DEEPEST = 32;
+/** Every place of a text is compared with added tokens as far as they go. */
+const LONGEST_ADDED = 4096;
+const MOST_STEPS = 256;
 
 export interface TokenizerJsonOptions {
   /** How errors call the file. */
@@ -35,6 +38,33 @@ export interface TokenizerJsonOptions {
   readonly config?: unknown;
   /** Ids with roles, where the source names ids and not texts. */
   readonly special?: SpecialIds;
+}
+
+/**
+ * A tokenizer from the text of a tokenizer.json.
+ * @throws FileFormatError when it is not JSON, or naming the field that is wrong or not supported.
+ */
+export function tokenizerFromJsonText(text: string, options: TokenizerJsonOptions = {}): Tokenizer {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new FileFormatError(options.file ?? 'tokenizer.json', '', `is not JSON: ${(error as Error).message}`);
+  }
+  return tokenizerFromJson(json, options);
+}
+
+/**
+ * What a fuzzer does with a tokenizer.json: reads it, encodes a short text and decodes the ids. Ends in nothing or in an
+ * error of this project's own, whatever the text is.
+ */
+export function exerciseTokenizerJson(text: string): void {
+  const tokenizer = tokenizerFromJsonText(text);
+  const sample = "Hello  wörld, 123 <s> 你好!\n\t😀 don't";
+  const { ids } = tokenizer.encode(sample, { parse_special: true });
+  tokenizer.decode(ids);
+  tokenizer.decode(tokenizer.encodeIds(sample), { skip_special_tokens: true });
+  for (const id of ids.subarray(0, 8)) tokenizer.tokenBytes(id);
 }
 
 /** @throws FileFormatError naming the field that is wrong or not supported. */
@@ -52,6 +82,8 @@ export function preTokenizerFromJson(json: unknown, file: string, bytes: boolean
 
 class Reader {
   private depth = 0;
+  private stepCount = 0;
+  private added: readonly AddedToken[] = [];
 
   constructor(private readonly file: string) {}
 
@@ -61,8 +93,9 @@ class Reader {
     const preJson = root.pre_tokenizer ?? null;
     const type = modelJson.type ?? (modelJson.merges !== undefined ? 'BPE' : undefined);
     const bytes = type === 'BPE' && endsInBytes(preJson) && hasAllBytes(modelJson.vocab);
-    const model = this.guard(() => this.model(modelJson, type, bytes));
     const added = this.addedTokens(root.added_tokens);
+    this.added = added;
+    const model = this.guard(() => this.model(modelJson, type, bytes));
     const post = this.postProcessor(root.post_processor ?? null, 'post_processor');
     const parts: TokenizerParts = {
       model,
@@ -153,6 +186,7 @@ class Reader {
       if (typeof token !== 'string' || typeof score !== 'number') {
         throw this.fail(`model.vocab[${i}]`, entry, 'is not a pair of a text and a score');
       }
+      if (!Number.isFinite(score)) throw this.fail(`model.vocab[${i}]`, score, 'is no finite score');
       scores[i] = score;
       return token;
     });
@@ -180,7 +214,9 @@ class Reader {
   }
 
   private unknown(vocabulary: Vocabulary, token: unknown): number {
-    const id = vocabulary.idOf(this.text(token, 'model.unk_token'));
+    const name = this.text(token, 'model.unk_token');
+    const known = vocabulary.idOf(name);
+    const id = known >= 0 ? known : (this.added.find(({ content }) => content === name)?.id ?? -1);
     if (id < 0) throw this.fail('model.unk_token', token, 'is not in the vocabulary');
     return id;
   }
@@ -267,7 +303,7 @@ class Reader {
         return pre.sequence(steps);
       }
       case 'Metaspace': {
-        const mark = this.text(step.replacement ?? '▁', `${at}.replacement`);
+        const mark = this.character(step.replacement ?? '▁', `${at}.replacement`);
         const scheme = this.prependScheme(step, at);
         return pre.metaspace(mark, scheme, this.flag(step.split ?? true, `${at}.split`));
       }
@@ -375,7 +411,7 @@ class Reader {
         const ids = this.array(token.ids, `${at}.special_tokens`).map((id) => this.count(id, `${at}.special_tokens`));
         return { kind: 'tokens', ids, type: this.count(special.type_id ?? 0, where) };
       });
-    return { single: items(step.single, `${at}.single`), pair: items(step.pair ?? [], `${at}.pair`) };
+    return { single: items(step.single, `${at}.single`), pair: items(step.pair, `${at}.pair`) };
   }
 
   private decoder(json: unknown, at: string): DecoderStep[] {
@@ -393,7 +429,7 @@ class Reader {
         return [
           {
             kind: 'strip',
-            content: this.text(step.content ?? ' ', `${at}.content`),
+            content: this.character(step.content ?? ' ', `${at}.content`),
             start: this.count(step.start ?? 0, `${at}.start`),
             stop: this.count(step.stop ?? 0, `${at}.stop`),
           },
@@ -407,7 +443,7 @@ class Reader {
           },
         ];
       case 'Metaspace': {
-        const mark = this.text(step.replacement ?? '▁', `${at}.replacement`);
+        const mark = this.character(step.replacement ?? '▁', `${at}.replacement`);
         return [{ kind: 'metaspace', mark, dropsFirst: this.prependScheme(step, at) !== 'never' }];
       }
       case 'WordPiece':
@@ -441,6 +477,8 @@ class Reader {
       const id = this.count(token.id, `${at}.id`);
       const content = this.text(token.content, `${at}.content`);
       if (id > LARGEST_ID) throw this.fail(`${at}.id`, id, `is more than ${LARGEST_ID}`);
+      if (content.length > LONGEST_ADDED)
+        throw this.fail(`${at}.content`, content, `has more than ${LONGEST_ADDED} characters`);
       const special = this.flag(token.special ?? false, `${at}.special`);
       return {
         id,
@@ -457,8 +495,10 @@ class Reader {
   // ---- checked values
 
   private steps<T>(json: unknown, at: string, read: (step: unknown, at: string, isLast: boolean) => T): T[] {
-    if (++this.depth > DEEPEST) throw this.fail(at, '…', `is nested more than ${DEEPEST} deep`);
+    if (++this.depth > DEEPEST) throw this.fail(at, json, `is nested more than ${DEEPEST} deep`);
     const list = this.array(json, at);
+    this.stepCount += list.length;
+    if (this.stepCount > MOST_STEPS) throw this.fail(at, json, `makes more than ${MOST_STEPS} steps in all`);
     const result = list.map((step, i) => read(this.object(step, `${at}[${i}]`), `${at}[${i}]`, i === list.length - 1));
     this.depth--;
     return result;
@@ -477,6 +517,14 @@ class Reader {
   private text(json: unknown, at: string): string {
     if (typeof json !== 'string') throw this.fail(at, json, 'is not a text');
     return json;
+  }
+
+  private character(json: unknown, at: string): string {
+    const text = this.text(json, at);
+    if (text.length === 0 || text.length !== String.fromCodePoint(text.codePointAt(0)!).length) {
+      throw this.fail(at, json, 'is not one character');
+    }
+    return text;
   }
 
   private flag(json: unknown, at: string): boolean {
@@ -502,7 +550,12 @@ class Reader {
   }
 
   private fail(at: string, value: unknown, problem: string): FileFormatError {
-    const shown = (JSON.stringify(value) ?? 'undefined').slice(0, 60);
+    // Never the whole value: it may be as large, or nested as deep, as the file.
+    let shown = String(value).slice(0, 40);
+    if (typeof value === 'string') shown = JSON.stringify(value.slice(0, 40));
+    else if (Array.isArray(value)) shown = `a list of ${value.length}`;
+    else if (typeof value === 'object' && value !== null) shown = 'an object';
+    else if (value === undefined) shown = 'a missing value';
     return new FileFormatError(this.file, at, `${shown} ${problem}`);
   }
 }

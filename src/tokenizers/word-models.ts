@@ -1,4 +1,5 @@
 /** The models that look whole words up: WordLevel, and WordPiece (Schuster & Nakajima 2012, as used by BERT). */
+import { SettingError } from '../errors.ts';
 import { codePointAt } from './bytes.ts';
 import type { IntList } from './int-list.ts';
 import type { Model } from './model.ts';
@@ -32,7 +33,7 @@ export class WordLevel implements Model {
   }
 }
 
-/** A character is a token or it is unknown: the vocabulary of character-level models. */
+/** A character is a token or it is unknown (an error where no token says so): the vocabulary of character-level models. */
 export class Characters implements Model {
   readonly showsUnknownText = false;
 
@@ -54,12 +55,13 @@ export class Characters implements Model {
       const end = start + (codePointAt(piece, start) > 0xffff ? 2 : 1);
       const found = this.vocabulary.find(piece, start, end);
       const id = found >= 0 ? found : this.unknownId;
-      if (id >= 0) {
-        out.push(id);
-        if (spans) {
-          out.push(start);
-          out.push(end);
-        }
+      if (id < 0) {
+        throw new SettingError('text', piece.slice(start, end), 'is not in the vocabulary, which has no unknown token');
+      }
+      out.push(id);
+      if (spans) {
+        out.push(start);
+        out.push(end);
       }
       start = end;
     }
