@@ -27,7 +27,6 @@ import {
   bit,
   distinct,
   type Fill,
-  identity,
   list,
   normal,
   scaled,
@@ -45,9 +44,9 @@ export interface CaseInput {
   readonly quantized?: boolean;
 }
 
-export interface OpCase<K extends OpName> {
+interface CaseWith<A> {
   readonly inputs: readonly (CaseInput | null)[];
-  readonly attrs: OpAttrs[K];
+  readonly attrs: A;
   /** Values of the dimension variables, one run for each; a single run without any when absent. */
   readonly dims?: readonly DimBindings[];
   /** The inputs whose axis 0 is the axis of independent rows. */
@@ -60,11 +59,14 @@ export interface OpCase<K extends OpName> {
 /** |result - reference| <= relative * |reference| + row * max |reference of the row| + absolute. */
 export type Tolerance = { readonly relative?: number; readonly row?: number; readonly absolute?: number } | 'exact';
 
-export interface OpEntry<K extends OpName> {
+interface EntryWith<A> {
   readonly tolerance: Tolerance;
-  readonly cases: readonly OpCase<K>[];
-  readonly bench: readonly OpCase<K>[];
+  readonly cases: readonly CaseWith<A>[];
+  readonly bench: readonly CaseWith<A>[];
 }
+
+export type OpCase<K extends OpName> = CaseWith<OpAttrs[K]>;
+export type OpEntry<K extends OpName> = EntryWith<OpAttrs[K]>;
 
 export type OpCases = { readonly [K in OpName]: OpEntry<K> };
 
@@ -1082,5 +1084,3 @@ function describe({ inputs, attrs }: OpCase<OpName>): string {
   );
   return [...operands, ...settings].join(' ');
 }
-
-export { identity };

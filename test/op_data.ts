@@ -85,9 +85,6 @@ export function shuffled(n: number, seed: number): number[] {
   return order;
 }
 
-/** An identity matrix. */
-export const identity: Fill = (i, _u, [, columns]) => (Math.floor(i / columns) === i % columns ? 1 : 0);
-
 export type Numbers = Float32Array | Int32Array;
 
 /** The numbers of a tensor, as its dtype holds them, and the bytes that say so (absent for `q8a`, which no caller makes). */
@@ -118,36 +115,27 @@ export function bytesOf(numbers: Numbers): Uint8Array {
   return new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
 }
 
-/** Where a block keeps its binary16 scales; all other bytes may be anything. */
-const scales: Partial<Record<DType, readonly number[]>> = {
-  q2_k: [80, 82],
-  q3_k: [108],
-  q4_k: [0, 2],
-  q5_k: [0, 2],
-  q6_k: [208],
-  iq4_nl: [0],
-  iq4_xs: [0],
+/** Where a block keeps its binary16 scales (all other bytes may be anything), and the largest multiple of them that an element can be. */
+const scales: Partial<Record<DType, { readonly at: readonly number[]; readonly reach: number }>> = {
+  q2_k: { at: [80, 82], reach: 45 },
+  q3_k: { at: [108], reach: 128 },
+  q4_k: { at: [0, 2], reach: 945 },
+  q5_k: { at: [0, 2], reach: 1953 },
+  q6_k: { at: [208], reach: 4096 },
+  iq4_nl: { at: [0], reach: 127 },
+  iq4_xs: { at: [0], reach: 4064 },
 };
 
 /** Blocks of random bits under scales that bring the numbers near 1. */
 function randomBlocks(dtype: DType, size: number, seed: number): Uint8Array {
   const { block, bytes } = dtypes[dtype];
+  const { at, reach } = scales[dtype]!;
   const blocks = Uint8Array.from({ length: byteLength(dtype, size) }, (_, i) => hash(seed, i));
-  const reach: Partial<Record<DType, number>> = {
-    q2_k: 45,
-    q3_k: 128,
-    q4_k: 945,
-    q5_k: 1953,
-    q6_k: 4096,
-    iq4_xs: 4064,
-  };
-  for (let b = 0; b < size / block; b++) {
-    for (const at of scales[dtype]!) {
-      const scale =
-        (signed(0.5, 2)(0, (stream) => uniformAt(seed + stream, b * 1000 + at), []) * 1) / (reach[dtype] ?? 127);
-      const half = f32ToF16(scale);
-      blocks[b * bytes + at] = half & 255;
-      blocks[b * bytes + at + 1] = half >> 8;
+  for (let start = 0; start < (size / block) * bytes; start += bytes) {
+    for (const scale of at) {
+      const half = f32ToF16(signed(0.5, 2)(0, (stream) => uniformAt(seed * 31 + stream, start + scale), []) / reach);
+      blocks[start + scale] = half & 255;
+      blocks[start + scale + 1] = half >> 8;
     }
   }
   return blocks;

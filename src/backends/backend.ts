@@ -18,11 +18,11 @@ export interface RunArguments {
   readonly dims?: DimBindings;
   /** A dense row-major array for each input of the plan, by name. */
   readonly inputs?: Readonly<Record<string, HostArray>>;
-  /** Which outputs to bring back; all of them when absent. */
+  /** Which outputs to bring back; when absent, all but those that lie in parameters or are not f32 or i32. */
   readonly outputs?: readonly string[];
 }
 
-/** Outputs by name, copied out of the backend: the caller's to keep. `i32` tensors come as Int32Array, all others as Float32Array. */
+/** Outputs by name, copied out of the backend: the caller's to keep. `i32` tensors come as Int32Array, `f32` as Float32Array. */
 export type RunResult = Readonly<Record<string, Float32Array | Int32Array>>;
 
 /** A plan with its buffers bound, ready to run. */

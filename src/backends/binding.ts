@@ -1,7 +1,7 @@
 /** What every backend checks before it runs anything. */
 import { ShapeError } from '../errors.ts';
 import { byteLength } from '../tensor/dtype.ts';
-import type { Plan } from '../tensor/plan.ts';
+import { ARENA_SLOT, type Plan } from '../tensor/plan.ts';
 import { bindDim, bindShape, type DimBindings, formatShape, sizeMax, sizeOf } from '../tensor/shape.ts';
 import type { BackendBuffer, HostArray } from './backend.ts';
 
@@ -18,11 +18,30 @@ export function bindParameters(plan: Plan, buffers: Readonly<Record<string, Back
   });
 }
 
+/**
+ * The outputs that a run brings back: those asked for, or all that are numbers in the arena. Throws RangeError for one that the plan
+ * does not have, that lies in a parameter (whose buffer the caller has), or that is not f32 or i32.
+ */
+export function outputNames(plan: Plan, wanted?: readonly string[]): readonly string[] {
+  const problem = (name: string): string | null => {
+    if (!Object.hasOwn(plan.outputs, name)) return `the plan has no output "${name}"`;
+    const { dtype, slot } = plan.tensors[plan.outputs[name]];
+    if (slot !== ARENA_SLOT) return `output "${name}" lies in a parameter: read its buffer`;
+    return dtype === 'f32' || dtype === 'i32' ? null : `output "${name}" is ${dtype}: cast it to f32`;
+  };
+  if (!wanted) return Object.keys(plan.outputs).filter((name) => problem(name) === null);
+  for (const name of wanted) {
+    const text = problem(name);
+    if (text !== null) throw new RangeError(text);
+  }
+  return wanted;
+}
+
 /** Throws RangeError for a dimension out of bounds, and for an input that is missing, unknown or of another size or kind than the plan's. */
 export function checkInputs(plan: Plan, inputs: Readonly<Record<string, HostArray>>, dims: DimBindings): void {
   for (const dim of plan.dims) bindDim(dim, dims);
   for (const name of Object.keys(inputs)) {
-    if (!(name in plan.inputs)) throw new RangeError(`the plan has no input "${name}"`);
+    if (!Object.hasOwn(plan.inputs, name)) throw new RangeError(`the plan has no input "${name}"`);
   }
   for (const [name, index] of Object.entries(plan.inputs)) {
     const { dtype, shape } = plan.tensors[index];

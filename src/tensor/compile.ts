@@ -1,14 +1,15 @@
 /** From a graph to a plan: precision, sharing, fusion; then every tensor gets its place and every step its barrier. */
 import { ShapeError } from '../errors.ts';
+import { rowOf } from './ops/table.ts';
 import { planBarriers } from './passes/barriers.ts';
 import { fuse } from './passes/fuse.ts';
 import { layOut } from './passes/layout.ts';
 import { applyPrecision, type Precision } from './passes/precision.ts';
-import type { NamedTensors } from './passes/rebuild.ts';
+import { countUses, type NamedTensors } from './passes/rebuild.ts';
 import { share } from './passes/share.ts';
 import type { Plan } from './plan.ts';
 import { DimVar } from './shape.ts';
-import { reachable } from './tensor.ts';
+import { reachable, type Tensor } from './tensor.ts';
 
 export interface CompileOptions {
   /** `exact` unless given: see passes/precision.ts. */
@@ -19,10 +20,12 @@ export interface CompileOptions {
 
 /**
  * Compile the graph under `outputs`. Ops that change a parameter in place (`kvWrite`) belong among the outputs, or the
- * change is not made. Throws ShapeError when two inputs or parameters share a name.
+ * change is not made; whoever wants the changed tensor uses the op's result. Throws ShapeError when two inputs or parameters
+ * share a name, and when a tensor that is changed in place is used a second time: which of the two came first would be chance.
  */
 export function compile(outputs: NamedTensors, options: CompileOptions = {}): Plan {
   checkNames(outputs);
+  checkChanges(outputs);
   let graph = share(applyPrecision(share(outputs), options.precision ?? 'exact'));
   if (options.fuse !== false) graph = fuse(graph);
   const dims = dimensionVariables(graph);
@@ -35,6 +38,25 @@ function checkNames(outputs: NamedTensors): void {
     if (origin.kind !== 'input' && origin.kind !== 'parameter') continue;
     if (names.has(origin.name)) throw new ShapeError('compile', `two tensors are named "${origin.name}"`);
     names.add(origin.name);
+  }
+}
+
+function checkChanges(outputs: NamedTensors): void {
+  const uses = countUses(outputs);
+  for (const { origin } of reachable(Object.values(outputs))) {
+    if (origin.kind !== 'op') continue;
+    const { mutates } = rowOf(origin.op);
+    let target: Tensor | null = mutates === undefined ? null : origin.inputs[mutates];
+    while (target) {
+      if (target.origin.kind === 'constant') throw new ShapeError(origin.op, `${target} cannot be changed`);
+      if (uses.get(target)! > 1) {
+        throw new ShapeError(
+          origin.op,
+          `${target} is changed in place and used elsewhere; use the result of ${origin.op}`,
+        );
+      }
+      target = target.origin.kind === 'op' && target.origin.op === 'reshape' ? target.origin.inputs[0] : null;
+    }
   }
 }
 

@@ -3,7 +3,7 @@ import { ShapeError } from '../errors.ts';
 import type { DType } from './dtype.ts';
 import type { AttentionAttrs, OpAttrs, OpName } from './ops/attrs.ts';
 import { opTable, rowOf } from './ops/table.ts';
-import { type Shape, sameShape, sizeOf } from './shape.ts';
+import { fixedDim, type Shape, sameShape, sizeOf } from './shape.ts';
 import { type OpOrigin, Tensor } from './tensor.ts';
 
 /** A tensor that the caller writes before each run. */
@@ -87,9 +87,9 @@ export const max = (x: Tensor): Tensor => apply('max', [x], {});
 export const softmax = (x: Tensor): Tensor => apply('softmax', [x], {});
 export const logSoftmax = (x: Tensor): Tensor => apply('logSoftmax', [x], {});
 
-/** The mean of all elements, as a tensor of shape (1). */
+/** The mean of all elements, as a tensor of shape (1). Throws ShapeError where a dimension is variable: its count is part of the graph. */
 export function mean(x: Tensor): Tensor {
-  const size = sizeOf(x.shape as readonly number[]);
+  const size = sizeOf(x.shape.map((dim, axis) => fixedDim('mean', dim, axis)));
   return affine(reshape(sum(x, 0, x.rank), [1]), 1 / size, 0);
 }
 

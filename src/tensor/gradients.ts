@@ -1,5 +1,6 @@
 /** Reverse-mode differentiation of graphs: the gradient is more graph. */
 import { ShapeError } from '../errors.ts';
+import { isBlockType } from './dtype.ts';
 import * as f from './functions.ts';
 import { rowOf } from './ops/table.ts';
 import { dimMax } from './shape.ts';
@@ -7,10 +8,13 @@ import { reachable, type Tensor } from './tensor.ts';
 
 /**
  * The gradients of a scalar `loss` (one element) by each of `params`, each of its parameter's shape. A parameter that the loss does not
- * depend on gets zeros. Throws ShapeError when the path to a parameter leads through an op that has no gradient.
+ * depend on gets zeros. Throws ShapeError when the path to a parameter leads through an op that has no gradient, and for a parameter
+ * whose numbers cannot be moved: integers and blocks.
  */
 export function gradients(loss: Tensor, params: readonly Tensor[]): Tensor[] {
   if (loss.shape.some((dim) => dimMax(dim) !== 1)) throw new ShapeError('gradients', 'the loss has to be one number');
+  const fixed = params.find(({ dtype }) => dtype === 'i32' || isBlockType(dtype));
+  if (fixed) throw new ShapeError('gradients', `${fixed} cannot be learnt: ${fixed.dtype} has no small steps`);
   const order = reachable([loss]);
   const needed = new Set<Tensor>(params);
   for (const tensor of order) if (tensor.inputs.some((input) => needed.has(input))) needed.add(tensor);
@@ -32,5 +36,5 @@ export function gradients(loss: Tensor, params: readonly Tensor[]): Tensor[] {
       known.set(input, before ? f.add(before, part) : part);
     });
   }
-  return params.map((param) => known.get(param) ?? f.broadcastTo(f.constant([0], [1]), param.shape));
+  return params.map((param) => known.get(param) ?? f.broadcastTo(f.constant([0], []), param.shape));
 }

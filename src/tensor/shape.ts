@@ -3,6 +3,8 @@
  * each run; memory is planned for its `max`.
  */
 
+import { ShapeError } from '../errors.ts';
+
 /** A dimension known only when a plan runs: between 0 and `max`. Variables are equal when they are the same object. */
 export class DimVar {
   constructor(
@@ -17,6 +19,13 @@ export class DimVar {
 
 export type Dim = number | DimVar;
 export type Shape = readonly Dim[];
+
+/** A dimension that has to be a number. Throws ShapeError for a variable. */
+export function fixedDim(op: string, dim: Dim, axis: number): number {
+  if (typeof dim !== 'number')
+    throw new ShapeError(op, `axis ${axis} is the variable ${dim.name}; it needs a fixed length`);
+  return dim;
+}
 
 /** The values of the dimension variables in one run, by name. */
 export type DimBindings = Readonly<Record<string, number>>;

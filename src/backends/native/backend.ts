@@ -3,7 +3,7 @@ import { ShapeError } from '../../errors.ts';
 import type { Plan } from '../../tensor/plan.ts';
 import { bindShape, type DimBindings, sizeOf } from '../../tensor/shape.ts';
 import type { Backend, BackendBuffer, HostArray, LoadedPlan, RunArguments, RunResult } from '../backend.ts';
-import { bindParameters, checkInputs } from '../binding.ts';
+import { bindParameters, checkInputs, outputNames } from '../binding.ts';
 import { encodeProgram } from '../program.ts';
 import type { NativeAddon, NativePool, NativeProgram } from './addon.ts';
 
@@ -89,6 +89,7 @@ class Host {
     { dims = {}, inputs = {}, outputs }: RunArguments,
   ): Promise<RunResult> {
     checkInputs(plan, inputs, dims);
+    const names = outputNames(plan, outputs);
     for (const [name, index] of Object.entries(plan.inputs))
       writeArray(arena, plan.tensors[index].offset, inputs[name]);
     await this.addon.run(
@@ -96,7 +97,6 @@ class Host {
       program,
       Int32Array.from(plan.dims, ({ name }) => dims[name]),
     );
-    const names = outputs ?? Object.keys(plan.outputs).filter((name) => plan.tensors[plan.outputs[name]].slot === 0);
     return Object.fromEntries(names.map((name) => [name, readOutput(plan, name, arena, dims)]));
   }
 }
@@ -106,10 +106,7 @@ function writeArray(memory: Uint8Array, offset: number, data: HostArray): void {
 }
 
 function readOutput(plan: Plan, name: string, arena: Uint8Array, dims: DimBindings): Float32Array | Int32Array {
-  const { dtype, shape, offset, slot } = plan.tensors[plan.outputs[name]];
-  if (slot !== 0 || (dtype !== 'f32' && dtype !== 'i32')) {
-    throw new RangeError(`output "${name}" is not brought back: read its buffer`);
-  }
+  const { dtype, shape, offset } = plan.tensors[plan.outputs[name]];
   const Kind = dtype === 'f32' ? Float32Array : Int32Array;
   return new Kind(arena.buffer as ArrayBuffer, arena.byteOffset + offset, sizeOf(bindShape(shape, dims))).slice();
 }

@@ -10,7 +10,7 @@ import { ARENA_SLOT, type Plan, type PlanStep, type PlanTensor } from '../../ten
 import { bindShape, type DimBindings, sizeOf } from '../../tensor/shape.ts';
 import { f32ToBf16, f32ToF16, toFloat32 } from '../../weights/quants/index.ts';
 import type { Backend, BackendBuffer, HostArray, LoadedPlan, RunArguments, RunResult } from '../backend.ts';
-import { bindParameters, checkInputs } from '../binding.ts';
+import { bindParameters, checkInputs, outputNames } from '../binding.ts';
 
 class ReferenceBuffer implements BackendBuffer {
   /** Decoded weights, by dtype and place; forgotten when the bytes change. */
@@ -38,7 +38,10 @@ export function createReferenceBackend(): Backend {
       own(buffer).decoded.clear();
     },
     read: async (buffer, offset, length) => own(buffer).bytes.slice(offset, offset + length),
-    copy: (buffer, from, to, length) => own(buffer).bytes.copyWithin(to, from, from + length),
+    copy(buffer, from, to, length) {
+      own(buffer).bytes.copyWithin(to, from, from + length);
+      own(buffer).decoded.clear();
+    },
     load: (plan, parameters) => new ReferencePlan(plan, bindParameters(plan, parameters).map(own)),
     close: async () => {},
   };
@@ -58,9 +61,9 @@ class ReferencePlan implements LoadedPlan {
   async run({ dims = {}, inputs = {}, outputs }: RunArguments): Promise<RunResult> {
     const { plan } = this;
     checkInputs(plan, inputs, dims);
+    const names = outputNames(plan, outputs);
     for (const [name, index] of Object.entries(plan.inputs)) this.store(plan.tensors[index], inputs[name]);
     for (const step of plan.steps) this.step(step, dims);
-    const names = outputs ?? Object.keys(plan.outputs);
     return Object.fromEntries(
       names.map((name) => {
         const { data } = this.value(plan.tensors[plan.outputs[name]], dims);

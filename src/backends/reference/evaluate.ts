@@ -6,8 +6,8 @@ import { bindShape, type DimBindings, sizeOf } from '../../tensor/shape.ts';
 import { reachable, type Tensor } from '../../tensor/tensor.ts';
 
 /**
- * The numbers of every tensor under `outputs`, from those of the inputs and parameters in `given`. Parameters that an op
- * changes in place are changed in `given`. Throws RangeError when an input is missing or of the wrong length.
+ * The numbers of every tensor under `outputs`, from those of the inputs and parameters in `given`, which stay as they are: what an op
+ * changes in place is its result. Throws RangeError when an input is missing or of the wrong length.
  */
 export function evaluate(
   outputs: readonly Tensor[],

@@ -7,6 +7,10 @@ import type { OpRow, Value } from './row.ts';
 
 type Types = readonly (TensorType | null)[];
 
+function isCacheType({ dtype }: TensorType): boolean {
+  return dtype === 'f32' || dtype === 'f16';
+}
+
 function checkHeads(op: string, heads: Shape[number], groups: Shape[number]): void {
   if (typeof heads !== 'number' || typeof groups !== 'number' || heads % groups !== 0) {
     throw new ShapeError(op, `${heads} query heads cannot share ${groups} key heads`);
@@ -20,6 +24,7 @@ function checkSinks(op: string, sinks: TensorType | null | undefined, heads: Sha
 }
 
 function inferAttention(op: string, [q, k, v, sinks]: Types): TensorType {
+  if ([q, k, v].some((t) => t!.dtype !== 'f32')) throw new ShapeError(op, 'works on f32');
   if (q!.shape.length !== 4 || k!.shape.length !== 4 || !sameShape(k!.shape, v!.shape)) {
     throw new ShapeError(
       op,
@@ -28,6 +33,9 @@ function inferAttention(op: string, [q, k, v, sinks]: Types): TensorType {
   }
   if (q!.shape[0] !== k!.shape[0] || q!.shape[3] !== k!.shape[3])
     throw new ShapeError(op, 'batch or head width differ');
+  const [queries, keys] = [q!.shape[1], k!.shape[1]];
+  if (typeof queries === 'number' && typeof keys === 'number' && queries > keys)
+    throw new ShapeError(op, `${queries} queries are more than the ${keys} keys they end with`);
   checkHeads(op, q!.shape[2], k!.shape[2]);
   checkSinks(op, sinks, q!.shape[2]);
   return { dtype: 'f32', shape: q!.shape };
@@ -126,8 +134,9 @@ export const attentionRows = {
     arity: [2, 2],
     infer([x, table]) {
       const [width, rotary] = [x!.shape.at(-1), table!.shape.at(-1)];
-      const leads = sameShape(x!.shape.slice(0, -2), table!.shape.slice(0, -1));
-      if (!leads || typeof width !== 'number' || typeof rotary !== 'number' || rotary > width) {
+      const leads = x!.shape.length >= 2 && sameShape(x!.shape.slice(0, -2), table!.shape.slice(0, -1));
+      if (x!.dtype !== 'f32' || table!.dtype !== 'f32') throw new ShapeError('rope', 'works on f32');
+      if (!leads || typeof width !== 'number' || typeof rotary !== 'number' || rotary > width || rotary % 2) {
         throw new ShapeError('rope', `a table ${formatShape(table!.shape)} does not fit ${formatShape(x!.shape)}`);
       }
       return { dtype: 'f32', shape: x!.shape };
@@ -173,7 +182,7 @@ export const attentionRows = {
       const width = q!.shape[3];
       const result = new Float64Array(q!.data.length);
       eachQuery(q!, k!, window, ({ query, head, first, last, key }) => {
-        const scores = new Float64Array(last - first + 1);
+        const scores = new Float64Array(Math.max(0, last - first + 1));
         for (let s = first; s <= last; s++) {
           scores[s - first] = cap(scale * dot(q!.data, query, k!.data, key(s), width), softcap).value;
         }
@@ -192,7 +201,8 @@ export const attentionRows = {
     optional: 3,
     infer([q, k, v, sinks, dy]) {
       inferAttention('attentionGrad', [q, k, v, sinks]);
-      if (!sameShape(q!.shape, dy!.shape)) throw new ShapeError('attentionGrad', 'dy has the shape of q');
+      if (dy!.dtype !== 'f32' || !sameShape(q!.shape, dy!.shape))
+        throw new ShapeError('attentionGrad', 'dy has the shape of q');
       const shapes = [q, k, v, sinks].flatMap((t) => (t ? [t.shape] : []));
       if (shapes.flat().some((dim) => typeof dim !== 'number'))
         throw new ShapeError('attentionGrad', 'needs fixed shapes');
@@ -207,7 +217,7 @@ export const attentionRows = {
       const dv = result.subarray(dq.length + dk.length, dq.length + 2 * dk.length);
       const dsinks = result.subarray(dq.length + 2 * dk.length);
       eachQuery(q!, k!, window, ({ query, head, first, last, key }) => {
-        const n = last - first + 1;
+        const n = Math.max(0, last - first + 1);
         const slopes = new Float64Array(n);
         const p = new Float64Array(n);
         for (let i = 0; i < n; i++) {
@@ -241,7 +251,7 @@ export const attentionRows = {
         cache!.shape.length === 4 &&
         sameShape([...slots!.shape, cache!.shape[1], cache!.shape[3]], x!.shape) &&
         slots!.shape.length === 1;
-      if (!fits || slots!.dtype !== 'i32' || (cache!.dtype !== 'f32' && cache!.dtype !== 'f16')) {
+      if (!fits || x!.dtype !== 'f32' || slots!.dtype !== 'i32' || !isCacheType(cache!)) {
         throw new ShapeError(
           'kvWrite',
           `${formatShape(x!.shape)} does not fit a cache ${cache!.dtype}${formatShape(cache!.shape)}`,
@@ -277,6 +287,11 @@ export const attentionRows = {
       if ([tables, rows, positions].some((t) => t!.dtype !== 'i32') || tables!.shape.length !== 2) {
         throw new ShapeError(op, 'tables (R,M), rows (N) and positions (N) are i32');
       }
+      if (q!.dtype !== 'f32' || kCache!.dtype !== vCache!.dtype || !isCacheType(kCache!)) {
+        throw new ShapeError(op, `no kernel for ${q!.dtype} over caches of ${kCache!.dtype} and ${vCache!.dtype}`);
+      }
+      if ([rows, positions].some((t) => !sameShape(t!.shape, q!.shape.slice(0, 1))))
+        throw new ShapeError(op, 'each row of q has a sequence and a position');
       if (q!.shape[2] !== kCache!.shape[3]) throw new ShapeError(op, 'head widths differ');
       checkHeads(op, q!.shape[1], kCache!.shape[1]);
       checkSinks(op, sinks, q!.shape[1]);
@@ -298,7 +313,7 @@ export const attentionRows = {
             const page = tables!.data[rows!.data[row] * pages + Math.floor(s / pageSize)];
             return ((page * groups + g) * pageSize + (s % pageSize)) * width;
           };
-          const scores = new Float64Array(last - first + 1);
+          const scores = new Float64Array(Math.max(0, last - first + 1));
           for (let s = first; s <= last; s++) {
             scores[s - first] = cap(scale * dot(q!.data, query, kCache!.data, key(s), width), softcap).value;
           }

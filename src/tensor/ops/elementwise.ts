@@ -187,7 +187,7 @@ export const elementwiseRows = {
   greater: row<None>('greater', 2, 'a comparison is constant almost everywhere'),
   where: row<None>('where', 3, ({ f, inputs, grad }) => {
     const [condition, a, b] = inputs as [Tensor, Tensor, Tensor];
-    const zero = f.affine(grad, 0, 0);
+    const zero = f.constant([0], []);
     return [null, f.sumTo(f.where(condition, grad, zero), a.shape), f.sumTo(f.where(condition, zero, grad), b.shape)];
   }),
   affine: row<OpAttrs['affine']>(
@@ -201,22 +201,22 @@ export const elementwiseRows = {
     1,
     ({ f, inputs, grad, attrs }) => {
       const x = inputs[0]!;
-      const inside = f.mul(f.greater(x, f.constant([attrs.min], [1])), f.greater(f.constant([attrs.max], [1]), x));
+      const inside = f.mul(f.greater(x, f.constant([attrs.min], [])), f.greater(f.constant([attrs.max], []), x));
       return [f.mul(grad, inside)];
     },
     ({ min, max }) => [min, max],
   ),
-  neg: unary('neg', (f, x) => f.affine(x, 0, -1)),
+  neg: row<None>('neg', 1, ({ f, grad }) => [f.neg(grad)]),
   exp: unary('exp', (_f, _x, y) => y),
   log: unary('log', (f, x) => f.reciprocal(x)),
   sqrt: unary('sqrt', (f, _x, y) => f.affine(f.reciprocal(y), 0.5, 0)),
   rsqrt: unary('rsqrt', (f, x, y) => f.affine(f.div(y, x), -0.5, 0)),
   reciprocal: unary('reciprocal', (f, _x, y) => f.neg(f.square(y))),
-  abs: unary('abs', (f, x) => f.affine(f.greater(x, f.constant([0], [1])), 2, -1)),
+  abs: unary('abs', (f, x) => f.sub(f.greater(x, f.constant([0], [])), f.greater(f.constant([0], []), x))),
   square: unary('square', (f, x) => f.affine(x, 2, 0)),
   tanh: unary('tanh', (f, _x, y) => f.affine(f.square(y), -1, 1)),
   sigmoid: unary('sigmoid', (f, _x, y) => f.mul(y, f.affine(y, -1, 1))),
-  relu: unary('relu', (f, x) => f.greater(x, f.constant([0], [1]))),
+  relu: unary('relu', (f, x) => f.greater(x, f.constant([0], []))),
   erf: unary('erf', (f, x) => f.affine(f.exp(f.neg(f.square(x))), 2 / Math.sqrt(Math.PI), 0)),
   gelu: unary('gelu', (f, x) => {
     const cumulative = f.affine(f.erf(f.affine(x, Math.SQRT1_2, 0)), 0.5, 0.5);

@@ -1,6 +1,7 @@
 /** Ops that pick numbers by index: embeddings, choices along a row, the greatest of a row. Also random numbers, which depend on an index alone. */
 import { ShapeError } from '../../errors.ts';
-import { formatShape, sameShape, sizeOf } from '../shape.ts';
+import { isBlockType } from '../dtype.ts';
+import { fixedDim, formatShape, sameShape, sizeOf } from '../shape.ts';
 import type { Tensor, TensorType } from '../tensor.ts';
 import type { None, OpAttrs } from './attrs.ts';
 import type { OpRow } from './row.ts';
@@ -13,6 +14,7 @@ function indices(op: string, ids: TensorType): TensorType {
 /** Check that x is (N…, E) and idx (N…, k). */
 function rowsAgree(op: string, x: TensorType, idx: TensorType): void {
   indices(op, idx);
+  if (x.shape.length === 0 || idx.shape.length === 0) throw new ShapeError(op, 'works on rows, not on single numbers');
   if (x.dtype !== 'f32' || !sameShape(x.shape.slice(0, -1), idx.shape.slice(0, -1))) {
     throw new ShapeError(op, `rows of ${x.dtype}${formatShape(x.shape)} and of ${formatShape(idx.shape)} differ`);
   }
@@ -24,11 +26,13 @@ export const lookupRows = {
     infer([table, ids]) {
       if (table!.dtype === 'i32' || table!.dtype === 'q8a')
         throw new ShapeError('gather', `does not read ${table!.dtype}`);
+      if (table!.shape.length < (isBlockType(table!.dtype) ? 2 : 1))
+        throw new ShapeError('gather', `${table!.dtype}${formatShape(table!.shape)} has no rows`);
       return { dtype: 'f32', shape: [...indices('gather', ids!).shape, ...table!.shape.slice(1)] };
     },
     gradient({ f, inputs, grad }) {
       const [table, ids] = inputs as [Tensor, Tensor];
-      return [table.dtype === 'f32' ? f.scatterAdd(grad, ids, table.shape[0] as number) : null, null];
+      return [f.scatterAdd(grad, ids, fixedDim('gather', table.shape[0], 0)), null];
     },
     reference([table, ids]) {
       const length = sizeOf(table!.shape.slice(1));
@@ -46,8 +50,11 @@ export const lookupRows = {
     arity: [2, 2],
     infer([g, ids], { rows }) {
       const lead = indices('scatterAdd', ids!).shape.length;
-      if (!sameShape(g!.shape.slice(0, lead), ids!.shape)) {
-        throw new ShapeError('scatterAdd', `${formatShape(g!.shape)} does not begin with ${formatShape(ids!.shape)}`);
+      if (g!.dtype !== 'f32' || !sameShape(g!.shape.slice(0, lead), ids!.shape)) {
+        throw new ShapeError(
+          'scatterAdd',
+          `${g!.dtype}${formatShape(g!.shape)} does not begin with ${formatShape(ids!.shape)}`,
+        );
       }
       return { dtype: 'f32', shape: [rows, ...g!.shape.slice(lead)] };
     },
@@ -102,7 +109,7 @@ export const lookupRows = {
     arity: [1, 1],
     infer([x], { k }) {
       const size = x!.shape.at(-1);
-      if (x!.dtype !== 'f32' || typeof size !== 'number' || k < 1 || k > size) {
+      if (x!.dtype !== 'f32' || typeof size !== 'number' || !Number.isInteger(k) || k < 1 || k > size) {
         throw new ShapeError('topk', `cannot take ${k} of ${x!.dtype}${formatShape(x!.shape)}`);
       }
       return { dtype: 'i32', shape: x!.shape.with(-1, k) };

@@ -48,7 +48,7 @@ export const lossRows = {
     arity: [3, 3],
     infer([logits, targets, grad]) {
       check('crossEntropyGrad', logits!, targets!);
-      if (!sameShape(grad!.shape, targets!.shape))
+      if (grad!.dtype !== 'f32' || !sameShape(grad!.shape, targets!.shape))
         throw new ShapeError('crossEntropyGrad', 'one gradient for each target');
       return { dtype: 'f32', shape: logits!.shape };
     },

@@ -94,6 +94,8 @@ export const matmulRows = {
     infer([a, b, bias, residual], attrs) {
       const { output } = productShape(a!, b!, attrs);
       checkTypes('matmul', a!, b!, attrs.transposeB);
+      if (a!.dtype !== 'f32' && attrs.transposeA)
+        throw new ShapeError('matmul', `${a!.dtype} rows cannot be transposed`);
       if (bias && (bias.dtype !== 'f32' || !sameShape(bias.shape, [output.at(-1)!]))) {
         throw new ShapeError('matmul', `bias ${formatShape(bias.shape)} does not fit ${formatShape(output)}`);
       }
@@ -103,10 +105,10 @@ export const matmulRows = {
       return { dtype: 'f32', shape: output };
     },
     gradient({ f, inputs, attrs: { transposeA, transposeB }, grad }) {
-      const [a, b, bias, residual] = inputs as [Tensor, Tensor, Tensor | null, Tensor | null];
+      const [a, weight, bias, residual] = inputs as [Tensor, Tensor, Tensor | null, Tensor | null];
+      const b = f.cast(weight, 'f32'); // products by columns are of f32 alone
       const rest = [bias && f.sumTo(grad, bias.shape), residual && grad];
       const byA = transposeA ? f.matmul(b, grad, transposeB, true) : f.matmul(grad, b, false, !transposeB);
-      if (b.dtype !== 'f32') return [byA, null, ...rest];
       const rows = b.rank === 2 && !transposeA;
       const left = rows ? flatten(f, a) : a;
       const right = rows ? flatten(f, grad) : grad;
@@ -174,10 +176,10 @@ export const matmulRows = {
       return { dtype: 'f32', shape: [n, k, output] };
     },
     gradient({ f, inputs, attrs, grad }) {
-      const [x, w, idx] = inputs as [Tensor, Tensor, Tensor];
+      const [x, weight, idx] = inputs as [Tensor, Tensor, Tensor];
+      const w = f.cast(weight, 'f32');
       const each = f.expertMatmul(grad, w, idx, !attrs.transposeB); // (N, k, K)
       const byX = x.rank === 3 ? each : f.reshape(f.sum(each, 1), x.shape);
-      if (w.dtype !== 'f32') return [byX, null, null];
       const outer = f.expertOuter(grad, x, idx, w.shape[0] as number); // (E, O, K)
       return [byX, attrs.transposeB ? outer : f.permute(outer, [0, 2, 1]), null];
     },
@@ -203,7 +205,23 @@ export const matmulRows = {
 
   expertOuter: {
     arity: [3, 3],
-    infer: ([dy, x], { experts }) => ({ dtype: 'f32', shape: [experts, dy!.shape[2], x!.shape.at(-1)!] }),
+    infer([dy, x, idx], { experts }) {
+      const [g, rows, choice] = [dy!.shape, x!.shape, idx!.shape];
+      const fits = choice.length === 2 && g.length === 3 && (rows.length === 2 || rows.length === 3);
+      if (
+        !fits ||
+        !sameShape(g.slice(0, 2), choice) ||
+        !sameShape(rows.slice(0, -1), choice.slice(0, rows.length - 1))
+      ) {
+        throw new ShapeError(
+          'expertOuter',
+          `gradients ${formatShape(g)}, rows ${formatShape(rows)} and experts ${formatShape(choice)} do not fit`,
+        );
+      }
+      if (dy!.dtype !== 'f32' || x!.dtype !== 'f32' || idx!.dtype !== 'i32')
+        throw new ShapeError('expertOuter', 'works on f32 and the i32 numbers of experts');
+      return { dtype: 'f32', shape: [experts, g[2], rows.at(-1)!] };
+    },
     gradient: 'second derivatives are not needed',
     reference([dy, x, idx], _attrs, output) {
       const [, o, k] = output;

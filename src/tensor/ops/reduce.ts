@@ -165,7 +165,8 @@ export const reduceRows = {
   normalizeGrad: {
     arity: [2, 2],
     infer([x, g]) {
-      if (!sameShape(x!.shape, g!.shape)) throw new ShapeError('normalizeGrad', 'needs two tensors of one shape');
+      if (g!.dtype !== 'f32' || !sameShape(x!.shape, g!.shape))
+        throw new ShapeError('normalizeGrad', 'needs two f32 tensors of one shape');
       return floats('normalizeGrad', x!);
     },
     gradient: 'second derivatives are not needed',

@@ -1,7 +1,7 @@
 /** Ops that move numbers without changing them. */
 import { ShapeError } from '../../errors.ts';
 import { dtypes, isBlockType } from '../dtype.ts';
-import { broadcastShapes, type Dim, formatShape, type Shape, sameShape, sameSize, sizeOf } from '../shape.ts';
+import { broadcastShapes, fixedDim, formatShape, type Shape, sameShape, sameSize, sizeOf } from '../shape.ts';
 import type { TensorType } from '../tensor.ts';
 import type { OpAttrs } from './attrs.ts';
 import { broadcastIndex } from './elementwise.ts';
@@ -31,10 +31,15 @@ function strideOf(shape: Shape, axis: number): number {
   return stride;
 }
 
-function fixed(op: string, dim: Dim, axis: number): number {
-  if (typeof dim !== 'number')
-    throw new ShapeError(op, `axis ${axis} is the variable ${dim.name}; it needs a fixed length`);
-  return dim;
+/** The fixed length of an axis of which a part is cut, or which is extended; what lies inside it has to be fixed too. */
+function cuttable(op: string, shape: Shape, axis: number): number {
+  const variable = shape.slice(axis + 1).find((dim) => typeof dim !== 'number');
+  if (variable) throw new ShapeError(op, `axis ${axis} of ${formatShape(shape)} lies outside the variable ${variable}`);
+  return fixedDim(op, shape[axis], axis);
+}
+
+function isCount(n: number): boolean {
+  return Number.isInteger(n) && n >= 0;
 }
 
 /** Ints of the strided copy kernel: offset, strides, then the bounds inside which there is something to copy. */
@@ -125,8 +130,8 @@ export const shapeRows = {
     infer([x], { axis, start, end }) {
       const { dtype, shape } = plain('slice', x!);
       checkAxis('slice', axis, shape.length);
-      const length = fixed('slice', shape[axis], axis);
-      if (!(start >= 0 && start <= end && end <= length)) {
+      const length = cuttable('slice', shape, axis);
+      if (!(isCount(start) && isCount(end) && start <= end && end <= length)) {
         throw new ShapeError('slice', `${start}…${end} is not inside axis ${axis} of ${formatShape(shape)}`);
       }
       return { dtype, shape: shape.with(axis, end - start) };
@@ -148,9 +153,7 @@ export const shapeRows = {
       opcode: 'stridedCopy',
       ints({ axis, start }, [x], output) {
         const strides = output.shape.map((_, i) => strideOf(x!.shape, i));
-        const step = strides[axis];
-        if (step < 0) throw new ShapeError('slice', 'an axis outside a variable one cannot be cut');
-        return copyInts(start * step, strides, everywhere(output.shape.length));
+        return copyInts(start * strides[axis], strides, everywhere(output.shape.length));
       },
     },
   } satisfies OpRow<OpAttrs['slice']>,
@@ -160,7 +163,10 @@ export const shapeRows = {
     infer([x], { axis, before, after }) {
       const { dtype, shape } = plain('pad', x!);
       checkAxis('pad', axis, shape.length);
-      return { dtype, shape: shape.with(axis, fixed('pad', shape[axis], axis) + before + after) };
+      const length = cuttable('pad', shape, axis);
+      if (!isCount(before) || !isCount(after))
+        throw new ShapeError('pad', `cannot add ${before} before and ${after} after`);
+      return { dtype, shape: shape.with(axis, length + before + after) };
     },
     gradient({ f, inputs, attrs, grad }) {
       const length = inputs[0]!.shape[attrs.axis] as number;
@@ -180,7 +186,6 @@ export const shapeRows = {
       opcode: 'stridedCopy',
       ints({ axis, before }, [x], output) {
         const strides = output.shape.map((_, i) => strideOf(x!.shape, i));
-        if (strides[axis] < 0) throw new ShapeError('pad', 'an axis outside a variable one cannot be padded');
         const bounds = everywhere(strides.length).with(axis, [before, before + (x!.shape[axis] as number)]);
         return copyInts(-before * strides[axis], strides, bounds);
       },
@@ -200,7 +205,7 @@ export const shapeRows = {
             `${inputs.map((t) => t!.dtype + formatShape(t!.shape)).join(' and ')} differ off axis ${axis}`,
           );
         }
-        length += fixed('concat', input!.shape[axis], axis);
+        length += fixedDim('concat', input!.shape[axis], axis);
       }
       return { dtype, shape: shape.with(axis, length) };
     },
@@ -262,6 +267,10 @@ export const shapeRows = {
     arity: [1, 1],
     infer([x], { dtype }) {
       if (dtypes[dtype].block > 1 || dtype === 'i32') throw new ShapeError('cast', `does not make ${dtype}`);
+      const toFloat16 = dtype !== 'f32';
+      if (x!.dtype === 'q8a' || (toFloat16 && (isBlockType(x!.dtype) || x!.dtype === 'i32'))) {
+        throw new ShapeError('cast', `does not make ${dtype} of ${x!.dtype}`);
+      }
       return { dtype, shape: x!.shape };
     },
     gradient: ({ f, inputs, grad }) => [inputs[0]!.dtype === 'i32' ? null : f.cast(grad, 'f32')],

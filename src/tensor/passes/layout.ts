@@ -18,6 +18,8 @@ import { reachable, type Tensor } from '../tensor.ts';
 import { isOp, type NamedTensors, type OpTensor } from './rebuild.ts';
 
 const ALIGNMENT = 64;
+/** As many dimensions as kernels know (kernels/ink.h). */
+const MAX_RANK = 5;
 
 /** A range of memory and the steps between which it must not be disturbed. */
 interface Storage {
@@ -100,6 +102,7 @@ export function layOut(outputs: NamedTensors): Omit<Plan, 'dims'> {
 
 function bytesOf(tensor: Tensor): number {
   const { block } = dtypes[tensor.dtype];
+  if (tensor.rank > MAX_RANK) throw new ShapeError('compile', `${tensor}: more than ${MAX_RANK} dimensions`);
   const last = tensor.shape.length > 0 ? dimMax(tensor.shape.at(-1)!) : 1;
   if (last % block !== 0) throw new ShapeError('compile', `${tensor}: rows are not whole blocks of ${block}`);
   return byteLength(tensor.dtype, sizeMax(tensor.shape));
@@ -140,25 +143,31 @@ function sharedPlace(tensor: OpTensor, places: ReadonlyMap<Tensor, Place>, step:
   const candidates = row.inPlace === 'all' ? inputs.map((_, i) => i) : (row.inPlace ?? []);
   for (const i of candidates) {
     const input = inputs[i];
-    if (input && canTakeOver(tensor, input, inputs, places, step)) return places.get(input)!;
+    if (input && canTakeOver(tensor, i, row.inPlace === 'all', places, step)) return places.get(input)!;
   }
   return null;
 }
 
 function canTakeOver(
-  tensor: Tensor,
-  input: Tensor,
-  inputs: readonly (Tensor | null)[],
+  tensor: OpTensor,
+  which: number,
+  elementwise: boolean,
   places: ReadonlyMap<Tensor, Place>,
   step: number,
 ): boolean {
+  const { inputs } = tensor.origin;
+  const input = inputs[which]!;
   const { storage, offset } = places.get(input)!;
   const fits =
     tensor.dtype === input.dtype && sameShape(tensor.shape, input.shape) && storage.bytes === bytesOf(tensor);
   if (!fits || offset !== 0 || storage.slot !== ARENA_SLOT || storage.to !== step) return false;
-  // Another input in the same memory is harmless only where element i meets element i.
+  // Another input in the same memory is harmless only where element i meets element i: x·W + x may not be written over x.
   return inputs.every(
-    (other) => !other || places.get(other)!.storage !== storage || sameShape(other.shape, input.shape),
+    (other, i) =>
+      !other ||
+      i === which ||
+      places.get(other)!.storage !== storage ||
+      (elementwise && sameShape(other.shape, input.shape)),
   );
 }
 
