@@ -37,6 +37,8 @@ const LONGEST = 20_000;
 
 const DIGIT = propertySet('Nd');
 const HEX = new CharSet((code) => /[0-9a-fA-F]/.test(String.fromCodePoint(code)));
+/** In a class Oniguruma's `\w` is without the superscripts and fractions of Latin-1. */
+const WORD_IN_CLASS = new CharSet((code) => /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}]/u.test(String.fromCodePoint(code)));
 const ANY_BUT_NEWLINE = new CharSet((code) => code !== 10);
 
 /** POSIX names, in `[:…:]` and (Oniguruma) in `\\p{…}`; what they hold as in Oniguruma's doc/RE. */
@@ -243,7 +245,7 @@ class Parser {
   }
 
   /** `\s \S \d \D \w \W \h \p{…} \P{…}` after the backslash, or undefined. */
-  private shorthand(): CharSet | undefined {
+  private shorthand(inClass = false): CharSet | undefined {
     const char = this.text[this.at];
     const pick = (set: CharSet, negative: boolean) => {
       this.at++;
@@ -258,7 +260,7 @@ class Parser {
         return pick(DIGIT, char === 'D');
       case 'w':
       case 'W':
-        return pick(wordSet(this.dialect), char === 'W');
+        return pick(inClass && this.dialect === 'oniguruma' ? WORD_IN_CLASS : wordSet(this.dialect), char === 'W');
       case 'h':
       case 'H':
         if (this.dialect === 'rust') return undefined;
@@ -391,7 +393,7 @@ class Parser {
     let low: number;
     if (this.text[this.at] === '\\') {
       this.at++;
-      const set = this.shorthand();
+      const set = this.shorthand(true);
       if (set !== undefined) return (code) => set.test(code);
       if (this.text[this.at] === 'b') {
         this.at++;
