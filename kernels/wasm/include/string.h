@@ -1,0 +1,9 @@
+/* The few functions of string.h that the kernels use; string.c has them. */
+#ifndef INK_WASM_STRING_H
+#define INK_WASM_STRING_H
+#include <stddef.h>
+void *memcpy(void *restrict to, const void *restrict from, size_t n);
+void *memmove(void *to, const void *from, size_t n);
+void *memset(void *to, int value, size_t n);
+int memcmp(const void *a, const void *b, size_t n);
+#endif
