@@ -8,13 +8,7 @@ import type { ProgressListener } from '../hub/index.ts';
 import { type DecoderConfig, loadModel } from '../models/index.ts';
 import { ChatTemplate, readChatTemplates, specialTokenTexts } from '../prompts/index.ts';
 import type { Precision } from '../tensor/index.ts';
-import {
-  type Tokenizer,
-  tokenizerFromGguf,
-  tokenizerFromGpt1Files,
-  tokenizerFromGpt2Files,
-  tokenizerFromJson,
-} from '../tokenizers/index.ts';
+import { type Tokenizer, tokenizerFromGguf } from '../tokenizers/index.ts';
 import {
   type ByteSource,
   ggufToConfig,
@@ -28,6 +22,7 @@ import { type BackendOptions, openBackend } from './backends.ts';
 import { FileSource } from './file_source.ts';
 import { type ModelLocation, type ResolveOptions, resolveModel } from './models.ts';
 import { nativeStatus } from './native_addon.ts';
+import { tokenizerBeside, tokenizerOfDirectory } from './open_tokenizer.ts';
 
 /** The model used when none is named. */
 export const DEFAULT_MODEL = 'smollm2-135m-instruct';
@@ -98,7 +93,10 @@ export function openSource(path: string): ByteSource {
 function readSingleFile(path: string): ModelFiles {
   const weights = openWeights(openSource(path));
   if (weights.format === 'llama2c') {
-    return { ...bare(weights, llama2cToConfig(weights), path), tokenizer: null };
+    const config = llama2cToConfig(weights);
+    const tokenizer = tokenizerBeside(path, Number(config.vocab_size));
+    const generationConfig = tokenizer ? endTokens(tokenizer, config) : {};
+    return { ...bare(weights, config, path), tokenizer, generationConfig };
   }
   if (weights.format !== 'gguf') {
     throw new FileFormatError(
@@ -166,7 +164,7 @@ function readDirectory(folder: string): ModelFiles {
     weights: openDirectoryWeights(folder),
     config,
     configFile: join(folder, 'config.json'),
-    tokenizer: readTokenizer(folder, String(config.model_type), has, text, json, tokenizerConfig),
+    tokenizer: tokenizerOfDirectory(folder, String(config.model_type)),
     chatTemplate: template === undefined ? null : new ChatTemplate(template, { name: 'chat template' }),
     specialTokens: specialTokenTexts(tokenizerConfig),
     generationConfig: { ...endOf(config), ...json('generation_config.json') },
@@ -175,21 +173,6 @@ function readDirectory(folder: string): ModelFiles {
 
 function endOf(config: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return config.eos_token_id === undefined || config.eos_token_id === null ? {} : { eos_token_id: config.eos_token_id };
-}
-
-function readTokenizer(
-  folder: string,
-  model_type: string,
-  has: (file: string) => boolean,
-  text: (file: string) => string,
-  json: (file: string) => Record<string, unknown> | undefined,
-  config: unknown,
-): Tokenizer | null {
-  if (has('tokenizer.json'))
-    return tokenizerFromJson(json('tokenizer.json'), { file: join(folder, 'tokenizer.json'), config });
-  if (!has('vocab.json') || !has('merges.txt')) return null;
-  const make = model_type === 'openai-gpt' ? tokenizerFromGpt1Files : tokenizerFromGpt2Files;
-  return make(json('vocab.json'), text('merges.txt'), join(folder, 'merges.txt'));
 }
 
 /** The weights of a directory, in the order transformers prefers. */
