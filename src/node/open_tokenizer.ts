@@ -68,11 +68,20 @@ export function tokenizerOfFile(path: string): Tokenizer | null {
   }
 }
 
-/** The tokenizer of a llama2.c checkpoint, which lies beside it as tokenizer.bin or tok<vocabulary>.bin; null without one. */
+/** The longest token that a llama2.c tokenizer may announce: the first number of the file, which tells it from others. */
+const LONGEST_TOKEN = 65_536;
+
+/**
+ * The tokenizer of a llama2.c checkpoint, which lies beside it as tok<vocabulary>.bin or tokenizer.bin; null without one.
+ * @throws FileFormatError when it is damaged.
+ */
 export function tokenizerBeside(checkpoint: string, vocab_size: number): Tokenizer | null {
   const folder = dirname(checkpoint);
   const path = [`tok${vocab_size}.bin`, 'tokenizer.bin'].map((file) => join(folder, file)).find(existsSync);
-  return path === undefined ? null : tokenizerFromLlama2c(readFileSync(path), vocab_size, path);
+  if (path === undefined) return null;
+  const bytes = readFileSync(path);
+  if (bytes.length < 4 || bytes.readUInt32LE(0) > LONGEST_TOKEN) return null;
+  return tokenizerFromLlama2c(bytes, vocab_size, path);
 }
 
 /** @throws FileFormatError when the file is not JSON. */
