@@ -19,7 +19,8 @@ export function applyPrecision(outputs: NamedTensors, precision: Precision): Nam
     if (op !== 'matmul' && op !== 'expertMatmul') return null;
     const [x, weight, ...rest] = inputs as readonly [Tensor, Tensor, ...(Tensor | null)[]];
     const whole = (x.shape.at(-1) as number) % dtypes.q8a.block === 0;
-    if (!isBlockType(weight.dtype) || x.dtype !== 'f32' || !whole) return null;
+    const transposed = 'transposeA' in attrs && attrs.transposeA; // its rows are not the rows of the product
+    if (!isBlockType(weight.dtype) || x.dtype !== 'f32' || !whole || transposed) return null;
     return apply(op, [f.quantize8(x), weight, ...rest], attrs as never);
   });
 }
