@@ -30,7 +30,9 @@ async function decode(sequences, steps) {
   const requests = sequences.map((sequence) => ({ sequence, logits: 'last' }));
   for (let step = 0; step < steps; step++) {
     const logits = await engine.step(requests);
-    logits.forEach((row, i) => sequences[i].append([greedy(row)]));
+    logits.forEach((row, i) => {
+      sequences[i].append([greedy(row)]);
+    });
   }
 }
 

@@ -21,7 +21,10 @@ const { values: options } = parseArgs({
 const model = options.model ?? (await resolveModel('smollm2-135m-instruct')).path;
 if (!existsSync(join(here, 'peers', 'node_modules'))) {
   console.error('installing the peers under bench/peers');
-  spawnSync('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--no-package-lock'], { cwd: join(here, 'peers'), stdio: 'ignore' });
+  spawnSync('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--no-package-lock'], {
+    cwd: join(here, 'peers'),
+    stdio: 'ignore',
+  });
 }
 
 const contenders = [
@@ -35,10 +38,19 @@ for (let round = 0; round < Number(options.rounds); round++) {
   for (const [script, args] of contenders) {
     let result;
     try {
-      const out = execFileSync(process.execPath, [join(here, script), ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+      const out = execFileSync(process.execPath, [join(here, script), ...args], {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
       result = JSON.parse(out.trim().split('\n').at(-1));
     } catch (error) {
-      console.error(`${script}: ${String(error.stderr ?? error.message).trim().split('\n').slice(-3).join(' ')}`);
+      console.error(
+        `${script}: ${String(error.stderr ?? error.message)
+          .trim()
+          .split('\n')
+          .slice(-3)
+          .join(' ')}`,
+      );
       continue;
     }
     const key = `${result.name}${result.precision ? ` (${result.precision})` : ''}`;
@@ -52,7 +64,9 @@ else {
   console.log(`tokens/s, best of ${options.rounds} rounds, ${options.threads} threads, ${model.split('/').at(-1)}`);
   console.log(`${''.padEnd(22)}${figures.map((name) => name.padStart(17)).join('')}   memory`);
   for (const [key, result] of results) {
-    console.log(`${key.padEnd(22)}${figures.map((name) => String(result[name]).padStart(17)).join('')}   ${result.rss_mb} MB`);
+    console.log(
+      `${key.padEnd(22)}${figures.map((name) => String(result[name]).padStart(17)).join('')}   ${result.rss_mb} MB`,
+    );
   }
   const [mine, peer] = [results.get('inkstone (fast)'), results.get('node-llama-cpp')];
   if (mine && peer) {
