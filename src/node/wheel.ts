@@ -155,6 +155,14 @@ async function pipDownload(requirement: string, folder: string, options: WheelOp
   );
 }
 
+const isPosix = process.platform !== 'win32';
+
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGTERM');
+  } catch {} // It has just ended.
+}
+
 /** Runs a command to its end; `null` when there is no such command. */
 function execute(
   command: string,
@@ -163,10 +171,16 @@ function execute(
 ): Promise<{ code: number | null; errors: string } | null> {
   return new Promise((resolve, reject) => {
     options.signal?.throwIfAborted();
-    const child = spawn(command, args, { env: options.env ?? process.env, stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(command, args, {
+      env: options.env ?? process.env,
+      stdio: ['ignore', 'ignore', 'pipe'],
+      detached: isPosix,
+    });
     let errors = '';
     const stop = (): void => {
-      child.kill();
+      // The whole group: `python3` may be a script that starts the real one.
+      if (!isPosix || child.pid === undefined) child.kill();
+      else killGroup(child.pid);
     };
     options.signal?.addEventListener('abort', stop, { once: true });
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
