@@ -217,11 +217,7 @@ export class Bpe implements Model {
         start = this.charStarts[start];
       }
       if (id !== UNKNOWN) {
-        out.push(id);
-        if (spans) {
-          out.push(start + offset);
-          out.push(end + offset);
-        }
+        put(out, id, spans, start + offset, end + offset);
         fusing = false;
         continue;
       }
@@ -234,27 +230,32 @@ export class Bpe implements Model {
         if (spans) out.data[out.length - 1] = end + offset;
         continue;
       }
-      out.push(this.unknownId);
-      if (spans) {
-        out.push(start + offset);
-        out.push(end + offset);
-      }
+      put(out, this.unknownId, spans, start + offset, end + offset);
       fusing = true;
     }
   }
 
+  /** Appends the byte tokens of a character; false when one is missing. */
   private fallBack(piece: string, start: number, end: number, out: IntList, spans: boolean, offset: number): boolean {
-    const bytes = utf8(piece.slice(start, end));
-    for (const byte of bytes) if (this.byteIds[byte] < 0) return false;
-    for (const byte of bytes) {
-      out.push(this.byteIds[byte]);
-      if (spans) {
-        out.push(start + offset);
-        out.push(end + offset);
-      }
+    const { byteIds } = this;
+    const unit = piece.charCodeAt(start);
+    if (unit < 0x80) {
+      if (byteIds[unit] < 0) return false;
+      put(out, byteIds[unit], spans, start + offset, end + offset);
+      return true;
     }
+    const bytes = utf8(piece.slice(start, end));
+    for (const byte of bytes) if (byteIds[byte] < 0) return false;
+    for (const byte of bytes) put(out, byteIds[byte], spans, start + offset, end + offset);
     return true;
   }
+}
+
+function put(out: IntList, id: number, spans: boolean, start: number, end: number): void {
+  out.push(id);
+  if (!spans) return;
+  out.push(start);
+  out.push(end);
 }
 
 class RuleRanker implements PairRanker {

@@ -197,7 +197,6 @@ export function replacePattern(pattern: Pattern, content: string): Normalizer {
 
 /** The same for a fixed text. */
 export function replaceText(wanted: string, content: string): Normalizer {
-  const literal = content.replaceAll('$', '$$$$');
   return (source) => {
     const { text } = source;
     let found = wanted.length === 0 ? -1 : text.indexOf(wanted);
@@ -208,7 +207,8 @@ export function replaceText(wanted: string, content: string): Normalizer {
         for (let at = found; at >= 0; at = text.indexOf(wanted, at + wanted.length)) count++;
         source.checkGrowth(text.length + count * (content.length - wanted.length));
       }
-      return source.become(text.replaceAll(wanted, literal));
+      // Cutting and joining is several times faster than replacing, and linear where there are a million matches.
+      return source.become(text.split(wanted).join(content));
     }
     const rewriter = new Rewriter(source);
     let kept = 0;

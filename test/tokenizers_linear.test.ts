@@ -1,0 +1,121 @@
+/**
+ * Encoding takes time in proportion to the text, on the texts that make tokenizers quadratic: a megabyte of one letter,
+ * of spaces, of Chinese, of capitals, digits or line ends. Processor time is measured, not the clock, and the best of
+ * several runs counts, so that other work on the machine does not matter.
+ */
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import {
+  type Tokenizer,
+  tokenizerFromGguf,
+  tokenizerFromJson,
+  tokenizerFromTiktoken,
+} from '../src/tokenizers/index.ts';
+
+const golden = (name: string): Tokenizer =>
+  tokenizerFromJson(
+    JSON.parse(readFileSync(new URL(`golden/tokenizers/${name}/tokenizer.json`, import.meta.url), 'utf8')),
+  );
+
+function processorTime(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+function timeOf(run: () => void, times: number): number {
+  let best = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < times; i++) {
+    const start = processorTime();
+    run();
+    best = Math.min(best, processorTime() - start);
+  }
+  return best;
+}
+
+/** The least ratio that a few attempts show: noise only ever makes it look worse. */
+function ratioOf(tokenizer: Tokenizer, unit: string, units: number): number {
+  const once = unit.repeat(Math.ceil(units / unit.length));
+  const twice = once + once;
+  tokenizer.encodeIds(once);
+  let best = Number.POSITIVE_INFINITY;
+  for (let attempt = 0; attempt < 6 && best > 2.3; attempt++) {
+    const small = timeOf(() => tokenizer.encodeIds(once), 2);
+    const large = timeOf(() => tokenizer.encodeIds(twice), 2);
+    best = Math.min(best, large / small);
+  }
+  return best;
+}
+
+/** Ranks for the 256 bytes and for runs of one byte, in the published shape. */
+function ranks(): string {
+  const tokens: number[][] = Array.from({ length: 256 }, (_, byte) => [byte]);
+  for (const byte of [97, 32, 10, 65]) for (let n = 2; n <= 64; n *= 2) tokens.push(new Array(n).fill(byte));
+  tokens.push([0xe4, 0xb8], [0xe4, 0xb8, 0xad]);
+  return tokens.map((bytes, rank) => `${Buffer.from(bytes).toString('base64')} ${rank}`).join('\n');
+}
+
+/** A SentencePiece vocabulary of one letter, marks and the bytes. */
+function pieces(): Tokenizer {
+  const tokens = ['<unk>', '<s>', '</s>'];
+  for (let byte = 0; byte < 256; byte++) tokens.push(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
+  for (let n = 1; n <= 16; n *= 2) tokens.push('▁'.repeat(n), 'a'.repeat(n));
+  const metadata = new Map<string, unknown>([
+    ['tokenizer.ggml.model', 'llama'],
+    ['tokenizer.ggml.tokens', tokens],
+    ['tokenizer.ggml.scores', tokens.map((_, id) => -id)],
+  ]);
+  return tokenizerFromGguf({ name: 'pieces.gguf', metadata });
+}
+
+const tokenizers: readonly (readonly [string, Tokenizer])[] = [
+  ['byte-level BPE, GPT-2', golden('bpe_bytelevel_gpt2')],
+  ['byte-level BPE, Llama 3', golden('bpe_bytelevel_split_llama3')],
+  ['BPE with byte fallback', golden('bpe_bytefallback_llama2')],
+  ['unigram', golden('unigram')],
+  ['ranks, o200k', tokenizerFromTiktoken(ranks(), { pattern: o200k(), special: {} })],
+  ['scores', pieces()],
+];
+
+function o200k(): string {
+  return [
+    '[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+',
+    '[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*',
+    '\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+',
+  ].join('|');
+}
+
+const texts = {
+  a: 'a',
+  spaces: ' ',
+  Chinese: '中',
+  'Chinese text': '床前明月光，疑是地上霜',
+  capitals: 'A',
+  'line ends': '\n',
+};
+
+describe.each(tokenizers)('%s', (_name, tokenizer) => {
+  it.each(Object.keys(texts) as (keyof typeof texts)[])(
+    'a megabyte of %s',
+    (name) => {
+      expect(ratioOf(tokenizer, texts[name], 400_000)).toBeLessThanOrEqual(2.3);
+    },
+    120_000,
+  );
+});
+
+describe('other hard texts', () => {
+  it('spaces that end in a letter, for a rule that wants the end (\\s+$)', () => {
+    const tokenizer = tokenizerFromJson({
+      model: { type: 'Unigram', unk_id: 0, vocab: [['<unk>', 0]] },
+      pre_tokenizer: { type: 'Split', pattern: { Regex: '\\s+$|\\s*[\\r\\n]+' }, behavior: 'Isolated' },
+    });
+    const text = `${' '.repeat(400_000)}a`;
+    expect([...tokenizer.encodeIds(text)]).toEqual([0]);
+    expect(ratioOf(tokenizer, text, 400_000)).toBeLessThanOrEqual(2.3);
+  }, 120_000);
+
+  it('ten megabytes in one piece neither recurse nor fail', () => {
+    const ids = tokenizers[0][1].encodeIds('a'.repeat(10_000_000));
+    expect(ids.length).toBeGreaterThan(100_000);
+  }, 120_000);
+});
