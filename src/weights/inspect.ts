@@ -1,5 +1,6 @@
 /** What `inkstone inspect` shows of a file: facts as data, and a plain table of at most 80 columns. */
 
+import { cell, columns, cut, printable } from '../display.ts';
 import { elementCount, type WeightType } from './dtype.ts';
 import { isJsonObject, type JsonObject } from './json.ts';
 import type { MetadataValue, WeightFile } from './model_file.ts';
@@ -147,40 +148,6 @@ export function humanBytes(bytes: number): string {
   return unit === 0 ? `${bytes} B` : `${value.toFixed(1)} ${['B', 'KiB', 'MiB', 'GiB', 'TiB'][unit]}`;
 }
 
-/** Text from a file must not steer a terminal: control characters are shown by their numbers. */
-function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (char) => {
-    const code = char.codePointAt(0)!;
-    return code === 10 ? '\\n' : `\\u{${code.toString(16)}}`;
-  });
-}
-
-/** Columns that a terminal gives a text: East Asian wide characters and emoji take two. */
-function columns(text: string): number {
-  let count = 0;
-  for (const char of text)
-    count += /[ᄀ-ᅟ⺀-ꓐꥠ-ꥼ가-힣豈-﫿︐-︙︰-﹯＀-｠￠-￦]|\p{Extended_Pictographic}/u.test(char)
-      ? 2
-      : /\p{Mn}/u.test(char)
-        ? 0
-        : 1;
-  return count;
-}
-
-/** At most `most` columns of `text`, with an ellipsis where it was cut. */
-function cut(text: string, most: number): string {
-  const safe = printable(text);
-  if (columns(safe) <= most) return safe;
-  let kept = '';
-  let used = 0;
-  for (const char of safe) {
-    used += columns(char);
-    if (used > most - 1) break;
-    kept += char;
-  }
-  return `${kept}…`;
-}
-
 function shown(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
@@ -193,8 +160,7 @@ function pairs(title: string, values: JsonObject): string[] {
     keys.reduce((most, key) => Math.max(most, columns(printable(key))), 0),
   );
   const lines = keys.map((key) => {
-    const name = cut(key, longest);
-    return `  ${name}${' '.repeat(longest - columns(name))}  ${cut(shown(values[key]), width - longest - 4)}`;
+    return `  ${cell(key, longest)}  ${cut(shown(values[key]), width - longest - 4)}`;
   });
   return ['', title, ...lines];
 }
@@ -219,9 +185,7 @@ export function renderInspection(inspection: Inspection): string {
     const offsetWidth = Math.max(6, ...lengths(tensors.map(({ offset }) => String(offset))));
     const nameWidth = width - shapeWidth - typeWidth - bytesWidth - offsetWidth - 4;
     const row = (name: string, type: string, shape: string, bytes: string, offset: string): string => {
-      const text = cut(name, nameWidth);
-      const padded = text + ' '.repeat(nameWidth - columns(text));
-      return `${padded} ${type.padEnd(typeWidth)} ${cut(shape, shapeWidth).padEnd(shapeWidth)} ${bytes.padStart(bytesWidth)} ${offset.padStart(offsetWidth)}`;
+      return `${cell(name, nameWidth)} ${type.padEnd(typeWidth)} ${cut(shape, shapeWidth).padEnd(shapeWidth)} ${bytes.padStart(bytesWidth)} ${offset.padStart(offsetWidth)}`;
     };
     lines.push('', row('Tensor', 'type', 'shape', 'bytes', 'offset'));
     for (const [i, { name, type, bytes, offset }] of tensors.entries())
