@@ -3,6 +3,7 @@ import type { Backend } from '../src/backends/backend.ts';
 import { createNativeBackend } from '../src/backends/native/backend.ts';
 import { createReferenceBackend } from '../src/backends/reference/backend.ts';
 import { nativeStatus } from '../src/node/native_addon.ts';
+import { openWasmBackend } from '../src/node/wasm_kernels.ts';
 
 export interface BackendChoice {
   readonly name: string;
@@ -15,8 +16,9 @@ const { addon, tried } = nativeStatus();
 
 export const reference: BackendChoice = { name: 'reference', missing: null, make: createReferenceBackend };
 
-/** Compiled backends: one for each instruction set that runs here. */
-export const compiled: readonly BackendChoice[] = addon
+export const wasm: BackendChoice = { name: 'wasm', missing: null, make: (threads = 2) => openWasmBackend(threads) };
+
+const native: readonly BackendChoice[] = addon
   ? addon.variants().map((variant) => ({
       name: `native ${variant}`,
       missing: null,
@@ -31,3 +33,6 @@ export const compiled: readonly BackendChoice[] = addon
         },
       },
     ];
+
+/** Compiled backends: one for each instruction set that runs here, and WebAssembly. */
+export const compiled: readonly BackendChoice[] = [...native, wasm];

@@ -21,6 +21,7 @@ const FLAGS = [
   '-mmutable-globals',
   '-Wall',
   '-Wextra',
+  '-Ikernels',
   '-Ikernels/wasm/include',
   '-DINK_ISA=wasm_simd',
 ];
@@ -67,19 +68,27 @@ function sourceSection(hash) {
   return Buffer.from([0, ...leb(body.length), ...body]);
 }
 
+/** Run a command of the toolchain; its messages go to stderr, and a failure ends the build. */
+async function run(name, args, files) {
+  try {
+    return await commands[name](args, tree(files));
+  } catch (error) {
+    if (typeof error.code !== 'number') throw error;
+    process.stderr.write(`${name} failed: ${args.join(' ')}\n`);
+    process.exit(1);
+  }
+}
+
 const sources = wasmSources();
 const files = sources.map((path) => [path, readFileSync(join(root, path), 'utf8')]);
 const objects = [];
 for (const path of sources.filter((file) => file.endsWith('.c'))) {
   const object = `${path.split('/').at(-1).slice(0, -2)}.o`;
-  const made = await commands.clang([...FLAGS, '-c', path, '-o', object], tree(files));
+  const made = await run('clang', [...FLAGS, '-c', path, '-o', object], files);
   objects.push([object, made[object]]);
   process.stderr.write(`  ${path}\n`);
 }
-const linked = await commands['wasm-ld'](
-  [...objects.map(([name]) => name), ...LINK, '-o', 'kernels.wasm'],
-  tree(objects),
-);
+const linked = await run('wasm-ld', [...objects.map(([name]) => name), ...LINK, '-o', 'kernels.wasm'], objects);
 const module = Buffer.concat([linked['kernels.wasm'], sourceSection(wasmHash())]);
 if (!WebAssembly.validate(module)) throw new Error('the linked module is not valid');
 mkdirSync(dirname(wasmFile), { recursive: true });

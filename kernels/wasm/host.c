@@ -3,8 +3,8 @@
  *
  * Threads of a context wait in ink_wasm_work; a run is posted by another instance, and thread 0 reports its end through the imported
  * ink_report. A context of one thread needs no worker: ink_wasm_run does the run at once. */
-#include "../pool.h"
-#include "../program.h"
+#include "pool.h"
+#include "program.h"
 
 #include <string.h>
 
