@@ -100,6 +100,9 @@ function extreme(name: string, sign: 1 | -1): [string, Call] {
   });
 }
 
+/** What `map`, `select` and their like go through: Jinja does not ask whether a false value could be iterated. */
+const itemsOf = (input: Value, runtime: Runtime): readonly Value[] => (truthy(input) ? iterate(input, runtime) : []);
+
 /** `select`, `reject` and their forms for attributes. */
 function selecting(name: string, keep: boolean, byAttribute: boolean): [string, Call] {
   return [
@@ -111,7 +114,7 @@ function selecting(name: string, keep: boolean, byAttribute: boolean): [string, 
       const test = testName === undefined ? null : needTest(needStr(name, testName).text, runtime);
       const passes = (item: Value): boolean =>
         test ? truthy(test(runtime, [get(item), ...rest], keywords)) : truthy(get(item));
-      return new List(iterate(input, runtime).filter((item) => passes(item) === keep));
+      return new List(itemsOf(input, runtime).filter((item) => passes(item) === keep));
     },
   ];
 }
@@ -375,11 +378,11 @@ const mapFilter: Call = (runtime, [input, ...args], keywords) => {
     for (const name of keywords.keys()) {
       if (name !== 'attribute' && name !== 'default') throw typeError(`Unexpected keyword argument '${name}'`);
     }
-    return new List(iterate(input, runtime).map(get));
+    return new List(itemsOf(input, runtime).map(get));
   }
   if (args.length === 0) throw typeError('map requires a filter argument');
   const filter = needFilter(needStr('map', args[0]).text, runtime);
-  return new List(iterate(input, runtime).map((item) => filter(runtime, [item, ...args.slice(1)], keywords)));
+  return new List(itemsOf(input, runtime).map((item) => filter(runtime, [item, ...args.slice(1)], keywords)));
 };
 
 const tojson: Named = (input, [ensureAscii, indentBy, separators, sortKeys], runtime) => {

@@ -319,6 +319,10 @@ s()
 s | nosuchfilter
 s is nosuchtest
 s | join('-')
+nothing | map('upper') | list
+nothing | map(attribute='x') | list
+nothing | select | list
+nothing | rejectattr('x') | list
 [[1, 2], [3]] | map('join', '+') | list
 ['a', 'bb'] | map('length') | list
 [' a ', 'b '] | map('trim') | list
