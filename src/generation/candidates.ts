@@ -146,7 +146,10 @@ export class Candidates {
 
   /** Keep the k greatest scores and all that equal the least of them. */
   keepTop(k: number): void {
-    if (!this.isListed && k <= HEAP) return this.keepTopOfRow(k);
+    if (!this.isListed && k <= HEAP) {
+      this.keepTopOfRow(k);
+      return;
+    }
     this.list();
     if (k >= this.count) return;
     this.rankByValue();
@@ -262,7 +265,7 @@ class Ranking {
       let bucket = 0;
       let last = BUCKETS - 1;
       while (last > 0 && masses[last] === 0) last--;
-      while (bucket < last && before + masses[bucket] < mass) before += masses[bucket++];
+      while (bucket < last && (masses[bucket] === 0 || before + masses[bucket] < mass)) before += masses[bucket++];
       let gathered = 0;
       for (let i = 0; i < n; i++) {
         if (bucketOf(from[i]) !== bucket) continue;
@@ -308,4 +311,3 @@ export function warp(warpers: readonly Warper[]): LogitsProcessor {
     candidates.end();
   };
 }
-

@@ -1,38 +1,94 @@
 /**
  * Logits processors in the order and with the meaning of Hugging Face's `generate` (transformers 5.23): each is a pure function that changes
- * the scores of one sequence in place. A token is removed by setting its score to -Infinity.
+ * the scores of one sequence in place. A token is removed by setting its score to -Infinity. The warpers of sampling, which come last,
+ * are in warpers.ts.
  */
+import { type Warper, warp } from './candidates.ts';
+import { logTotal } from './rows.ts';
 import type { GenerationSettings, LogitsProcessor, Scores } from './types.ts';
+import * as warpers from './warpers.ts';
 
 const REMOVED = Number.NEGATIVE_INFINITY;
+const LARGEST = 3.4028234663852886e38;
 
-/** The processors that the settings ask for, in the documented order. */
-export function buildProcessors(settings: GenerationSettings): LogitsProcessor[] {
+export interface ProcessorOptions {
+  /** The user's own, after those of the settings and before the warpers. */
+  readonly own?: readonly LogitsProcessor[];
+  /** Fewest tokens that warpers keep: 1, and one more than there are end tokens where beams sample. */
+  readonly minTokensToKeep?: number;
+}
+
+/** The processors that the settings ask for, in the documented order. They keep scratch space: for one sequence at a time. */
+export function buildProcessors(settings: GenerationSettings, options: ProcessorOptions = {}): LogitsProcessor[] {
+  const list = [...buildRules(settings), ...(options.own ?? [])];
+  const narrowing = buildWarpers(settings, options.minTokensToKeep);
+  return narrowing.length > 0 ? [...list, warp(narrowing)] : list;
+}
+
+/** The processors before the warpers: what a text may say at all. */
+export function buildRules(settings: GenerationSettings): LogitsProcessor[] {
   const s = settings;
   const list: (LogitsProcessor | false)[] = [
+    s.sequence_bias.length > 0 && sequenceBias(s.sequence_bias),
+    s.encoder_repetition_penalty !== 1 && encoderRepetitionPenalty(s.encoder_repetition_penalty),
     s.repetition_penalty !== 1 && repetitionPenalty(s.repetition_penalty),
     s.no_repeat_ngram_size > 0 && noRepeatNgram(s.no_repeat_ngram_size),
+    s.encoder_no_repeat_ngram_size > 0 && encoderNoRepeatNgram(s.encoder_no_repeat_ngram_size),
     s.bad_words_ids.length > 0 && badWords(s.bad_words_ids, s.eos_token_id),
     s.min_length > 0 && minLength(s.min_length, s.eos_token_id),
     s.min_new_tokens > 0 && minNewTokens(s.min_new_tokens, s.eos_token_id),
+    s.forced_bos_token_id !== null && forcedBos(s.forced_bos_token_id),
+    s.forced_eos_token_id.length > 0 && forcedEos(s.max_new_tokens, s.forced_eos_token_id),
     s.remove_invalid_values && removeInvalid,
+    s.exponential_decay_length_penalty !== null &&
+      exponentialDecay(...s.exponential_decay_length_penalty, s.eos_token_id),
     s.suppress_tokens.length > 0 && suppress(s.suppress_tokens),
-    s.begin_suppress_tokens.length > 0 && beginSuppress(s.begin_suppress_tokens),
+    s.begin_suppress_tokens.length > 0 && beginSuppress(s.begin_suppress_tokens, s.forced_bos_token_id !== null),
   ];
-  // Sampling keeps at least one token, whatever the settings.
-  if (s.do_sample) {
-    list.push(
-      s.temperature !== 1 && temperature(s.temperature),
-      s.top_k > 0 && topK(s.top_k),
-      s.top_p < 1 && topP(s.top_p),
-      s.min_p !== null && minP(s.min_p),
-      s.typical_p < 1 && typical(s.typical_p),
-      s.epsilon_cutoff > 0 && epsilonCutoff(s.epsilon_cutoff),
-      s.eta_cutoff > 0 && etaCutoff(s.eta_cutoff),
-    );
-  }
-  list.push(s.renormalize_logits && renormalize);
   return list.filter((processor) => processor !== false);
+}
+
+/** The warpers, when sampling, and the normalisation that ends the chain. */
+export function buildWarpers(settings: GenerationSettings, keep = 1): Warper[] {
+  const s = settings;
+  const list: (Warper | false)[] = s.do_sample
+    ? [
+        s.temperature !== 1 && warpers.temperature(s.temperature),
+        s.top_h !== null && warpers.topH(s.top_h),
+        s.top_k > 0 && warpers.topK(s.top_k, keep),
+        s.top_p < 1 && warpers.topP(s.top_p, keep),
+        s.min_p !== null && s.min_p > 0 && warpers.minP(s.min_p, keep),
+        s.typical_p < 1 && warpers.typical(s.typical_p, keep),
+        s.epsilon_cutoff > 0 && warpers.epsilonCutoff(s.epsilon_cutoff, keep),
+        s.eta_cutoff > 0 && warpers.etaCutoff(s.eta_cutoff, keep),
+      ]
+    : [];
+  list.push(s.renormalize_logits && warpers.renormalize);
+  return list.filter((warper) => warper !== false);
+}
+
+/** Calls back once for each different token of a list; keeps its scratch between steps. */
+function distinct(): (tokens: readonly number[], from: number, to: number, size: number, each: Each) => void {
+  let seenAt = new Uint32Array(0);
+  let now = 0;
+  return (tokens, from, to, size, each) => {
+    if (seenAt.length < size || now === 0xffffffff) {
+      seenAt = new Uint32Array(size);
+      now = 0;
+    }
+    now++;
+    for (let i = from; i < to; i++) {
+      const token = tokens[i];
+      if (seenAt[token] === now || token >= size) continue;
+      seenAt[token] = now;
+      each(token);
+    }
+  };
+}
+type Each = (token: number) => void;
+
+function penalise(scores: Scores, token: number, penalty: number): void {
+  scores[token] = scores[token] < 0 ? scores[token] * penalty : scores[token] / penalty;
 }
 
 /**
@@ -40,34 +96,75 @@ export function buildProcessors(settings: GenerationSettings): LogitsProcessor[]
  * @param ignored tokens at the start that do not count.
  */
 export function repetitionPenalty(penalty: number, ignored = 0): LogitsProcessor {
+  const each = distinct();
   return (scores, { tokens }) => {
-    for (const token of new Set(ignored > 0 ? tokens.slice(ignored) : tokens))
-      scores[token] = scores[token] < 0 ? scores[token] * penalty : scores[token] / penalty;
+    each(tokens, ignored, tokens.length, scores.length, (token) => penalise(scores, token, penalty));
   };
 }
 
-/** No sequence of `size` tokens occurs twice. */
+/** The contrary for the tokens of the prompt: above 1 they become more probable. */
+export function encoderRepetitionPenalty(penalty: number): LogitsProcessor {
+  const each = distinct();
+  return (scores, { tokens, promptLength }) => {
+    each(tokens, 0, promptLength, scores.length, (token) => penalise(scores, token, 1 / penalty));
+  };
+}
+
+/** No sequence of `size` tokens occurs twice (Paulus et al. 2017). */
 export function noRepeatNgram(size: number): LogitsProcessor {
+  return (scores, { tokens }) => removeContinuations(scores, tokens, tokens.length, size);
+}
+
+/** No sequence of `size` tokens of the prompt is written. */
+export function encoderNoRepeatNgram(size: number): LogitsProcessor {
+  return (scores, { tokens, promptLength }) => removeContinuations(scores, tokens, promptLength, size);
+}
+
+/** Remove what followed the last `size - 1` tokens wherever they occur among the first `end`. */
+function removeContinuations(scores: Scores, tokens: readonly number[], end: number, size: number): void {
+  const last = tokens.length - size + 1;
+  if (last < 0) return;
+  for (let i = 0; i + size <= end; i++) {
+    let same = true;
+    for (let j = 0; j < size - 1 && same; j++) same = tokens[i + j] === tokens[last + j];
+    if (same) scores[tokens[i + size - 1]] = REMOVED;
+  }
+}
+
+/** Whether all of `word` but its last token ends `tokens`. */
+function continues(tokens: readonly number[], word: readonly number[]): boolean {
+  const start = tokens.length - word.length + 1;
+  if (start < 0) return false;
+  for (let i = 0; i < word.length - 1; i++) if (tokens[start + i] !== word[i]) return false;
+  return true;
+}
+
+/**
+ * Add to the score of each sequence's last token where the rest of it has just been written. A sequence longer than the text so far
+ * does nothing yet, even where its beginning is the whole text: so does the reference.
+ */
+export function sequenceBias(biases: GenerationSettings['sequence_bias']): LogitsProcessor {
+  // A sequence that is given twice counts as it is given last.
+  const unique = [...new Map(biases.map(([word, bias]) => [word.join(), { word, bias }])).values()];
+  const sums = new Map<number, number>();
   return (scores, { tokens }) => {
-    if (tokens.length + 1 < size) return;
-    const start = tokens.length - size + 1;
-    for (let i = 0; i + size <= tokens.length; i++) {
-      let same = true;
-      for (let j = 0; j < size - 1 && same; j++) same = tokens[i + j] === tokens[start + j];
-      if (same) scores[tokens[i + size - 1]] = REMOVED;
+    sums.clear();
+    for (const { word, bias } of unique) {
+      if (word.length > 1 && (word.length > tokens.length || !continues(tokens, word))) continue;
+      const token = word[word.length - 1];
+      sums.set(token, Math.fround((sums.get(token) ?? 0) + bias));
     }
+    for (const [token, bias] of sums) scores[token] += bias;
   };
 }
 
-/** Sequences of tokens that must not be written. Those that are an end token alone are not enforced. */
+/** Remove the last token of each word where the rest of it has just been written. An end token alone is no bad word. */
 export function badWords(words: readonly (readonly number[])[], eos: readonly number[]): LogitsProcessor {
   const enforced = words.filter((word) => !(word.length === 1 && eos.includes(word[0])));
   return (scores, { tokens }) => {
     for (const word of enforced) {
-      const before = word.length - 1;
-      if (before > tokens.length) continue;
-      const matches = word.slice(0, before).every((token, i) => tokens[tokens.length - before + i] === token);
-      if (matches) scores[word[before]] = REMOVED;
+      if (word.length > 1 && (word.length > tokens.length || !continues(tokens, word))) continue;
+      scores[word[word.length - 1]] = REMOVED;
     }
   };
 }
@@ -86,14 +183,45 @@ export function minNewTokens(count: number, eos: readonly number[]): LogitsProce
   };
 }
 
+function force(scores: Scores, chosen: readonly number[]): void {
+  scores.fill(REMOVED);
+  for (const token of chosen) scores[token] = 0;
+}
+
+/** The second token of the text is this one: that is after a prompt of one token. */
+export function forcedBos(token: number): LogitsProcessor {
+  return (scores, { tokens }) => {
+    if (tokens.length === 1) force(scores, [token]);
+  };
+}
+
+/** The last token that may be written is one of these. */
+export function forcedEos(maxNewTokens: number, eos: readonly number[]): LogitsProcessor {
+  return (scores, { tokens, promptLength }) => {
+    if (tokens.length - promptLength === maxNewTokens - 1) force(scores, eos);
+  };
+}
+
 /** NaN becomes 0, infinities the ends of the range. */
 export const removeInvalid: LogitsProcessor = (scores) => {
   for (let i = 0; i < scores.length; i++) {
-    if (Number.isNaN(scores[i])) scores[i] = 0;
-    else if (scores[i] === Number.POSITIVE_INFINITY) scores[i] = 3.4028234663852886e38;
-    else if (scores[i] === Number.NEGATIVE_INFINITY) scores[i] = -3.4028234663852886e38;
+    const score = scores[i];
+    if (Number.isNaN(score)) scores[i] = 0;
+    else if (score > LARGEST) scores[i] = LARGEST;
+    else if (score < -LARGEST) scores[i] = -LARGEST;
   }
 };
+
+/** End tokens gain |score| (factor^n - 1), n tokens after the first `start` new ones. One that is removed stays so. */
+export function exponentialDecay(start: number, factor: number, eos: readonly number[]): LogitsProcessor {
+  return (scores, { tokens, promptLength }) => {
+    const excess = tokens.length - promptLength - start;
+    if (excess <= 0) return;
+    for (const token of eos) {
+      if (scores[token] !== REMOVED) scores[token] += Math.abs(scores[token]) * Math.min(factor ** excess - 1, LARGEST);
+    }
+  };
+}
 
 export function suppress(tokens: readonly number[]): LogitsProcessor {
   return (scores) => {
@@ -101,145 +229,42 @@ export function suppress(tokens: readonly number[]): LogitsProcessor {
   };
 }
 
-/** As `suppress`, for the first new token alone. */
-export function beginSuppress(suppressed: readonly number[]): LogitsProcessor {
+/**
+ * As `suppress`, for the first new token alone.
+ * @param afterForced whether the first token is forced where the prompt is one token: then it is the second that counts.
+ */
+export function beginSuppress(suppressed: readonly number[], afterForced = false): LogitsProcessor {
   return (scores, { tokens, promptLength }) => {
-    if (tokens.length === promptLength) for (const token of suppressed) scores[token] = REMOVED;
+    const begin = promptLength + (afterForced && promptLength <= 1 ? 1 : 0);
+    if (tokens.length === begin) for (const token of suppressed) scores[token] = REMOVED;
   };
 }
 
-export function temperature(value: number): LogitsProcessor {
-  return (scores) => {
-    for (let i = 0; i < scores.length; i++) scores[i] /= value;
+/** Only these may follow, by the user's own rule on the tokens so far (De Cao et al. 2020). */
+export function prefixConstrained(allowed: (tokens: readonly number[]) => Iterable<number>): LogitsProcessor {
+  return (scores, { tokens }) => {
+    const kept = Array.from(allowed(tokens), (token) => [token, scores[token]] as const);
+    scores.fill(REMOVED);
+    for (const [token, score] of kept) scores[token] = score;
   };
 }
 
-/** The k greatest scores, and all that equal the least of them (Fan et al. 2018). */
-export function topK(k: number): LogitsProcessor {
-  let heap = new Float32Array(0);
-  return (scores) => {
-    const count = Math.min(k, scores.length);
-    if (heap.length !== count) heap = new Float32Array(count);
-    const least = kthGreatest(scores, heap);
-    for (let i = 0; i < scores.length; i++) if (scores[i] < least) scores[i] = REMOVED;
-  };
-}
-
-/** The heap.length-th greatest score, found with a heap whose root is the least of the greatest so far. */
-function kthGreatest(scores: Scores, heap: Float32Array): number {
-  const size = heap.length;
-  heap.fill(REMOVED);
+/**
+ * Classifier-free guidance (Ho & Salimans 2022; Sanchez et al. 2023): `scores` become u + scale (c - u) of the log-probabilities with the
+ * prompt, c, and without it, u.
+ * @param unconditional scores of the same step without the prompt, or after a negative one: left as they are.
+ */
+export function guide(scores: Scores, unconditional: Scores, scale: number): void {
+  const [c, u] = [logShift(scores), logShift(unconditional)];
   for (let i = 0; i < scores.length; i++) {
-    const score = scores[i];
-    if (!(score > heap[0])) continue;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= size) break;
-      if (child + 1 < size && heap[child + 1] < heap[child]) child++;
-      if (heap[child] >= score) break;
-      heap[at] = heap[child];
-      at = child;
-    }
-    heap[at] = score;
+    const free = Math.fround(unconditional[i] - u);
+    scores[i] = Math.fround(scale * Math.fround(Math.fround(scores[i] - c) - free)) + free;
   }
-  return heap[0];
 }
 
-/** Tokens that are still there, with their probabilities. */
-interface Survivors {
-  readonly ids: number[];
-  readonly probabilities: Float64Array;
-}
-
-function survivors(scores: Scores): Survivors {
+/** What turns scores into log-probabilities when it is subtracted. */
+function logShift(scores: Scores): number {
   let greatest = REMOVED;
   for (let i = 0; i < scores.length; i++) if (scores[i] > greatest) greatest = scores[i];
-  const ids: number[] = [];
-  for (let i = 0; i < scores.length; i++) if (scores[i] !== REMOVED) ids.push(i);
-  const probabilities = new Float64Array(ids.length);
-  let total = 0;
-  for (let i = 0; i < ids.length; i++) {
-    probabilities[i] = Math.exp(scores[ids[i]] - greatest);
-    total += probabilities[i];
-  }
-  for (let i = 0; i < ids.length; i++) probabilities[i] /= total;
-  return { ids, probabilities };
+  return greatest + logTotal(scores, greatest);
 }
-
-/** The fewest most probable tokens whose probabilities reach p together (Holtzman et al. 2020). Among equals the larger ids go first. */
-export function topP(p: number): LogitsProcessor {
-  return (scores) => {
-    const { ids, probabilities } = survivors(scores);
-    const order = Array.from(ids.keys()).sort((a, b) => probabilities[a] - probabilities[b] || b - a);
-    let sum = 0;
-    // From the least probable up: those whose sum stays within 1 - p go, but the last stays in any case.
-    for (let i = 0; i < order.length - 1; i++) {
-      sum += probabilities[order[i]];
-      if (sum > 1 - p) return;
-      scores[ids[order[i]]] = REMOVED;
-    }
-  };
-}
-
-/** Tokens at least `p` times as probable as the most probable one (Nguyen et al. 2024). */
-export function minP(p: number): LogitsProcessor {
-  return (scores) => {
-    let greatest = REMOVED;
-    for (let i = 0; i < scores.length; i++) if (scores[i] > greatest) greatest = scores[i];
-    for (let i = 0; i < scores.length; i++) if (Math.exp(scores[i] - greatest) < p) scores[i] = REMOVED;
-  };
-}
-
-/** The tokens whose surprise is nearest to the entropy, until their probabilities reach `mass` (Meister et al. 2022). */
-export function typical(mass: number): LogitsProcessor {
-  return (scores) => {
-    const { ids, probabilities } = survivors(scores);
-    let entropy = 0;
-    for (const p of probabilities) if (p > 0) entropy -= p * Math.log(p);
-    const distance = probabilities.map((p) => Math.abs(-Math.log(p) - entropy));
-    const order = Array.from(ids.keys()).sort((a, b) => distance[a] - distance[b] || a - b);
-    let sum = 0;
-    let last = 0;
-    while (last < order.length) {
-      sum += probabilities[order[last++]];
-      if (sum >= mass) break;
-    }
-    const limit = distance[order[last - 1]];
-    for (let i = last; i < order.length; i++) if (distance[order[i]] > limit) scores[ids[order[i]]] = REMOVED;
-  };
-}
-
-/** Tokens of a probability of at least `epsilon`; the most probable always (Hewitt et al. 2022). */
-export function epsilonCutoff(epsilon: number): LogitsProcessor {
-  return (scores) => cutBelow(scores, () => epsilon);
-}
-
-/** As `epsilonCutoff` with the threshold min(eta, sqrt(eta) * exp(-entropy)) (Hewitt et al. 2022). */
-export function etaCutoff(eta: number): LogitsProcessor {
-  return (scores) =>
-    cutBelow(scores, (probabilities) => {
-      let entropy = 0;
-      for (const p of probabilities) if (p > 0) entropy -= p * Math.log(p);
-      return Math.min(eta, Math.sqrt(eta) * Math.exp(-entropy));
-    });
-}
-
-function cutBelow(scores: Scores, threshold: (probabilities: Float64Array) => number): void {
-  const { ids, probabilities } = survivors(scores);
-  const least = threshold(probabilities);
-  const greatest = ids.reduce((best, id) => Math.max(best, scores[id]), REMOVED);
-  for (let i = 0; i < ids.length; i++) {
-    if (probabilities[i] < least && scores[ids[i]] < greatest) scores[ids[i]] = REMOVED;
-  }
-}
-
-/** Scores become log-probabilities. */
-export const renormalize: LogitsProcessor = (scores) => {
-  let greatest = REMOVED;
-  for (let i = 0; i < scores.length; i++) if (scores[i] > greatest) greatest = scores[i];
-  let total = 0;
-  for (let i = 0; i < scores.length; i++) total += Math.exp(scores[i] - greatest);
-  const shift = greatest + Math.log(total);
-  for (let i = 0; i < scores.length; i++) scores[i] -= shift;
-};

@@ -1,5 +1,9 @@
-/** From processed scores to a token. */
-import { SettingError } from '../errors.ts';
+/** From scores to a token. */
+import { EnvironmentError, SettingError } from '../errors.ts';
+import { Candidates } from './candidates.ts';
+import { buildRules, buildWarpers, type ProcessorOptions } from './processors.ts';
+import { greatestToken, logTotal } from './rows.ts';
+import type { GenerationSettings, ProcessorContext, Scores } from './types.ts';
 
 export interface Choice {
   readonly token: number;
@@ -7,49 +11,74 @@ export interface Choice {
   readonly logprob: number;
 }
 
-/** The token of the greatest score; the smallest id among equals. */
-export function argmax(scores: Float32Array): Choice {
-  let token = 0;
-  let greatest = scores[0];
-  for (let i = 1; i < scores.length; i++) {
-    if (scores[i] > greatest) {
-      greatest = scores[i];
-      token = i;
-    }
-  }
-  return { token, logprob: -logTotal(scores, greatest) };
+/**
+ * The token of the greatest score; the smallest id among equals.
+ * @throws as `sampleToken`.
+ */
+export function argmax(scores: Scores): Choice {
+  const token = greatestToken(scores);
+  if (token < 0) throw nothingLeft(scores);
+  return { token, logprob: -logTotal(scores, scores[token]) };
 }
 
 /**
- * The token at `random` of the cumulative distribution in the order of token ids.
+ * The token at `random` of the cumulative distribution over e^score, in the order of token ids.
  * @param random in [0, 1).
- * @throws SettingError when the processors left no token at all.
+ * @throws SettingError when every token was removed, EnvironmentError when the scores are not numbers.
  */
-export function sampleToken(scores: Float32Array, random: number): Choice {
-  let greatest = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < scores.length; i++) if (scores[i] > greatest) greatest = scores[i];
-  if (!Number.isFinite(greatest)) throw new SettingError('settings', greatest, 'leave no token to choose from');
-  let total = 0;
-  for (let i = 0; i < scores.length; i++)
-    if (scores[i] !== Number.NEGATIVE_INFINITY) total += Math.exp(scores[i] - greatest);
-  const target = random * total;
-  let sum = 0;
-  let last = 0;
-  for (let i = 0; i < scores.length; i++) {
-    if (scores[i] === Number.NEGATIVE_INFINITY) continue;
-    last = i;
-    sum += Math.exp(scores[i] - greatest);
-    if (sum > target) break;
-  }
-  return { token: last, logprob: scores[last] - greatest - Math.log(total) };
+export function sampleToken(scores: Scores, random: number): Choice {
+  scratch.begin(scores);
+  return choose(scratch, random, scores);
 }
 
-/** log Σ exp(score) - greatest. Terms under e^-20 of the greatest do not show in the seven digits that are reported. */
-function logTotal(scores: Float32Array, greatest: number): number {
-  let total = 0;
-  for (let i = 0; i < scores.length; i++) {
-    const x = scores[i] - greatest;
-    if (x > -20) total += Math.exp(x);
+/** Of `sampleToken`, which finishes with it before it returns. */
+const scratch = new Candidates();
+
+/** Chooses the next token from the scores of a step, which it may change; `random` is asked for a number in [0, 1) only when sampling. */
+export type Chooser = (scores: Scores, context: ProcessorContext, random: () => number) => Choice;
+
+/**
+ * The processors of the settings and the choice after them as one function: the same tokens as running `buildProcessors` and then
+ * `argmax` or `sampleToken`, without writing and reading again the whole row in between. It keeps scratch space: for one
+ * sequence at a time. The scores are left half processed.
+ */
+export function buildChooser(settings: GenerationSettings, options: ProcessorOptions = {}): Chooser {
+  const rules = [...buildRules(settings), ...(options.own ?? [])];
+  const warpers = buildWarpers(settings, options.minTokensToKeep);
+  const candidates = new Candidates();
+  return (scores, context, random) => {
+    for (const process of rules) process(scores, context);
+    // Normalisation, all that warpers can be without sampling, changes no choice and no probability.
+    if (!settings.do_sample) return argmax(scores);
+    candidates.begin(scores);
+    for (const warper of warpers) warper(candidates);
+    return choose(candidates, random(), scores);
+  };
+}
+
+function choose(candidates: Candidates, random: number, scores: Scores): Choice {
+  candidates.softmax();
+  const { ids, weights, values, count, total, greatest } = candidates;
+  if (count === 0) throw nothingLeft(scores);
+  const target = random * total;
+  let sum = 0;
+  let chosen = 0;
+  for (let i = 0; i < count; i++) {
+    if (weights[i] === 0) continue;
+    chosen = i;
+    sum += weights[i];
+    if (sum > target) break;
   }
-  return Math.log(total);
+  const above = values[chosen] === greatest ? 0 : values[chosen] - greatest;
+  return { token: ids[chosen], logprob: above - Math.log(total) };
+}
+
+function nothingLeft(scores: Scores): Error {
+  const isRemoved = (score: number): boolean => score === Number.NEGATIVE_INFINITY;
+  if (scores.length > 0 && scores.every((score) => isRemoved(score))) {
+    return new SettingError('settings', 'as given', 'remove every token: none is left to choose');
+  }
+  return new EnvironmentError(
+    'the model gave scores that are not numbers (NaN): its weights are damaged, or too large for the precision in use',
+  );
 }

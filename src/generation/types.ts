@@ -38,9 +38,20 @@ export interface GenerationSettings {
   readonly begin_suppress_tokens: readonly number[];
   readonly renormalize_logits: boolean;
   readonly remove_invalid_values: boolean;
+  /** Share of the entropy that the kept tokens may carry; null for off. */
+  readonly top_h: number | null;
+  /** Added to the score of a sequence's last token where the rest of it was just written. */
+  readonly sequence_bias: readonly (readonly [sequence: readonly number[], bias: number])[];
+  readonly encoder_repetition_penalty: number;
+  readonly encoder_no_repeat_ngram_size: number;
+  readonly forced_bos_token_id: number | null;
+  readonly forced_eos_token_id: readonly number[];
+  /** New tokens after which end tokens gain, and by what factor each. */
+  readonly exponential_decay_length_penalty: readonly [start: number, factor: number] | null;
   readonly num_return_sequences: number;
   readonly eos_token_id: readonly number[];
   readonly pad_token_id: number | null;
+  readonly bos_token_id: number | null;
   readonly stop_strings: readonly string[];
   /** Seconds; null for no limit. */
   readonly max_time: number | null;

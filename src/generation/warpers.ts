@@ -80,8 +80,7 @@ export function typical(mass: number, keep = 1): Warper {
     const { values, weights, greatest, total } = candidates;
     const entropy = candidates.entropy();
     const logTotal = Math.log(total);
-    const distance = (i: number) =>
-      Math.abs(logTotal - (values[i] === greatest ? 0 : values[i] - greatest) - entropy);
+    const distance = (i: number) => Math.abs(logTotal - (values[i] === greatest ? 0 : values[i] - greatest) - entropy);
     candidates.rankBy(distance);
     const { key } = candidates.cutAt(mass * total, weights);
     const cut = { key, ties: Number.POSITIVE_INFINITY };
