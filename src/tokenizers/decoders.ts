@@ -198,8 +198,8 @@ function byteFallback(): Machine {
   };
 }
 
-/** Units that a replacement may make of a token, at most: rules in a row could double a text without end. */
-const LONGEST_TOKEN_TEXT = 1_000_000;
+/** Units that replacements may blow a text up to: rules in a row could double it without end. */
+const LARGEST_GROWN = 4_000_000;
 
 function replaceIn(text: string, pattern: string | Pattern, content: string): string {
   const parts: string[] = [];
@@ -207,9 +207,9 @@ function replaceIn(text: string, pattern: string | Pattern, content: string): st
   let last = 0;
   const add = (part: string) => {
     length += part.length;
-    if (length > LONGEST_TOKEN_TEXT && length > 100 * text.length) {
+    if (length > LARGEST_GROWN && length > text.length) {
       const hint = 'The replacements of the tokenizer file multiply this text';
-      throw new CapacityError('the text of a token', length, LONGEST_TOKEN_TEXT, 'UTF-16 units', hint);
+      throw new CapacityError('decoded text', length, LARGEST_GROWN, 'UTF-16 units', hint);
     }
     parts.push(part);
   };

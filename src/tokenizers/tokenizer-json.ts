@@ -364,6 +364,9 @@ class Reader {
     switch (step.type) {
       case 'Sequence': {
         const parts = this.steps(step.processors, `${at}.processors`, (s, where) => this.postProcessor(s, where));
+        if (parts.filter((part) => part.template !== undefined).length > 1) {
+          throw this.fail(at, json, 'has more than one template');
+        }
         return Object.assign(
           {},
           ...parts.map((part) => Object.fromEntries(Object.entries(part).filter(([, v]) => v !== undefined))),
@@ -551,11 +554,11 @@ class Reader {
 
   private fail(at: string, value: unknown, problem: string): FileFormatError {
     // Never the whole value: it may be as large, or nested as deep, as the file.
-    let shown = String(value).slice(0, 40);
+    let shown: string;
     if (typeof value === 'string') shown = JSON.stringify(value.slice(0, 40));
     else if (Array.isArray(value)) shown = `a list of ${value.length}`;
     else if (typeof value === 'object' && value !== null) shown = 'an object';
-    else if (value === undefined) shown = 'a missing value';
+    else shown = value === undefined ? 'a missing value' : String(value);
     return new FileFormatError(this.file, at, `${shown} ${problem}`);
   }
 }
