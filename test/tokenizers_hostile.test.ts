@@ -143,6 +143,8 @@ describe('each refusal names its field', () => {
     ['unknown decoder', { model, decoder: { type: 'Magic' } }, 'decoder.type'],
     ['a decoder that strips nothing', { model, decoder: { type: 'Strip', content: '', start: 2e9 } }, 'decoder.content'],
     ['a template without its token', { model, post_processor: { type: 'TemplateProcessing', single: [{ SpecialToken: { id: 'x' } }], pair: [] } }, 'post_processor.special_tokens["x"]'],
+    ['a second text for one', { model, post_processor: { type: 'TemplateProcessing', single: [{ Sequence: { id: 'B' } }], pair: [] } }, 'post_processor.single'],
+    ['a template of an id that is none', { model, post_processor: { type: 'BertProcessing', sep: ['a', 77], cls: ['b', 1] } }, 'post_processor'],
     ['two templates', { model, post_processor: { type: 'Sequence', processors: [{ type: 'BertProcessing', sep: ['a', 0], cls: ['b', 1] }, { type: 'BertProcessing', sep: ['a', 0], cls: ['b', 1] }] } }, 'post_processor'],
     ['an added token without id', { model, added_tokens: [{ content: 'x' }] }, 'added_tokens[0].id'],
     ['a very long added token', { model, added_tokens: [{ id: 9, content: 'x'.repeat(9999) }] }, 'added_tokens[0].content'],

@@ -108,7 +108,14 @@ class Reader {
       asksForStart: root.normalizer != null && asksForStart(preJson),
       special: { ...namedIds(model, added, options.config), ...options.special },
     };
-    return new Tokenizer(parts);
+    const tokenizer = new Tokenizer(parts);
+    for (const item of [...(post.template?.single ?? []), ...(post.template?.pair ?? [])]) {
+      const beyond = item.kind === 'tokens' ? item.ids.find((id) => id >= tokenizer.vocabSize) : undefined;
+      if (beyond !== undefined) {
+        throw this.fail('post_processor', beyond, `is not an id from 0 to ${tokenizer.vocabSize - 1}`);
+      }
+    }
+    return tokenizer;
   }
 
   // ---- models
@@ -414,7 +421,11 @@ class Reader {
         const ids = this.array(token.ids, `${at}.special_tokens`).map((id) => this.count(id, `${at}.special_tokens`));
         return { kind: 'tokens', ids, type: this.count(special.type_id ?? 0, where) };
       });
-    return { single: items(step.single, `${at}.single`), pair: items(step.pair, `${at}.pair`) };
+    const single = items(step.single, `${at}.single`);
+    if (single.some((item) => item.kind === 'text' && item.which === 'B')) {
+      throw this.fail(`${at}.single`, step.single, 'names a second text');
+    }
+    return { single, pair: items(step.pair, `${at}.pair`) };
   }
 
   private decoder(json: unknown, at: string): DecoderStep[] {
