@@ -18,7 +18,8 @@ function check(one: AnyCase, seed: number): void {
   const operands = one.inputs.map((operand, i) => {
     if (!operand) return null;
     const shape = bindShape(operand.shape, dims);
-    const tensor = f.input(`x${i}`, operand.dtype === 'i32' ? 'i32' : 'f32', shape);
+    // weights keep their type: gradients have to pass them on the way to what is learnt
+    const tensor = f.parameter(`x${i}`, operand.dtype, shape);
     given.set(tensor, Float64Array.from(dataOf(operand.dtype, shape, operand.fill, seed * 100 + i).numbers));
     return tensor;
   });
