@@ -93,8 +93,9 @@ static const char *check_elementwise(const call *c) {
   for (int32_t i = 0; i < n; i++) {
     const int32_t *w = s->ints + 1 + 4 * i;
     NEEDS(w[0] >= 0 && w[0] < 25, "unknown element-wise instruction");
-    for (int k = 0; k < operands[w[0]]; k++) {
-      NEEDS(w[1 + k] >= 0 && w[1 + k] < s->input_count + i, "operand of an element-wise instruction out of range");
+    for (int k = 0; k < 3; k++) {
+      const int used = k < operands[w[0]];
+      NEEDS(used ? w[1 + k] >= 0 && w[1 + k] < s->input_count + i : w[1 + k] == -1, "operand of an element-wise instruction out of range");
     }
   }
   return NULL;
@@ -385,6 +386,7 @@ const char *ink_check_bound(const ink_step *step) {
     for (int i = 0; i < step->input_count; i++) length += step->input[i]->dim[step->ints[0]];
     return length == y->dim[step->ints[0]] ? NULL : "parts of concat do not fill it";
   }
+  NEEDS(step->input[1]->dim[1] <= (int64_t)(INK_SCRATCH / (3 * sizeof(float))), "too many keys for a gradient");
   int64_t size = 0;
   for (int i = 0; i < 4; i++) size += step->input[i] ? ink_size(step->input[i]) : 0;
   return size == y->dim[0] ? NULL : "gradient of another shape";

@@ -135,6 +135,31 @@ function run(command, args) {
   });
 }
 
+/** Compile and link the addon: the variants of this processor, or (`all`) those of its architecture. Rejects where that fails. */
+export async function compileAddon({ compiler, target, all = false, flags = [], hash = '' }) {
+  const include = createRequire(import.meta.url)('node-api-headers').include_dir;
+  const objects = `${target}.objects`;
+  mkdirSync(objects, { recursive: true });
+  try {
+    const units = plan(process.arch, all);
+    const queue = [...units];
+    const worker = async () => {
+      for (let unit = queue.shift(); unit; unit = queue.shift()) {
+        const out = join(objects, `${unit.object}.o`);
+        const hashFlag = unit.name === 'addon' ? [`-DINK_SOURCE_HASH="${hash}"`] : [];
+        const source = join(kernels, `${unit.name}.c`);
+        const own = [...FLAGS, ...flags, ...unit.flags, ...hashFlag];
+        await run(compiler.command, [...own, `-I${include}`, '-c', source, '-o', out]);
+      }
+    };
+    await Promise.all(Array.from({ length: availableParallelism() }, worker));
+    const parts = units.map(({ object }) => join(objects, `${object}.o`));
+    await run(compiler.command, [...parts, '-o', target, ...flags, ...linkFlags()]);
+  } finally {
+    rmSync(objects, { recursive: true, force: true });
+  }
+}
+
 /**
  * Build what is stale. Answers what happened: {state: 'current' | 'built' | 'none', reason?}. Never throws for a machine that cannot
  * build: the caller goes on with WebAssembly.
@@ -158,46 +183,14 @@ export async function buildNative({ say = () => {}, strict = false } = {}) {
   if (process.platform === 'win32') return fail('on Windows the native kernels come prebuilt');
   if (!compiler) return { state: 'none', reason: 'no C compiler was found (cc, gcc, clang)' };
   say(`building the native kernels with ${compiler.version}`);
-  const include = createRequire(import.meta.url)('node-api-headers').include_dir;
-  const objects = join(folder, `objects-${process.pid}`);
-  mkdirSync(objects, { recursive: true });
   try {
-    const units = plan(process.arch, strict);
-    const queue = [...units];
-    const extra = strict ? ['-Werror'] : [];
-    const worker = async () => {
-      for (let unit = queue.shift(); unit; unit = queue.shift()) {
-        const out = join(objects, `${unit.object}.o`);
-        const hashFlag = unit.name === 'addon' ? [`-DINK_SOURCE_HASH="${hash}"`] : [];
-        const source = join(kernels, `${unit.name}.c`);
-        await run(compiler.command, [
-          ...FLAGS,
-          ...extra,
-          ...unit.flags,
-          ...hashFlag,
-          `-I${include}`,
-          '-c',
-          source,
-          '-o',
-          out,
-        ]);
-      }
-    };
-    await Promise.all(Array.from({ length: availableParallelism() }, worker));
     const beside = `${target}.${process.pid}`;
-    await run(compiler.command, [
-      ...units.map(({ object }) => join(objects, `${object}.o`)),
-      '-o',
-      beside,
-      ...linkFlags(),
-    ]);
+    await compileAddon({ compiler, target: beside, all: strict, flags: strict ? ['-Werror'] : [], hash });
     renameSync(beside, target);
     writeFileSync(stampFile, JSON.stringify({ hash, host, compiler: compiler.version }));
     return { state: 'built' };
   } catch (error) {
     if (strict) throw error;
     return fail(String(error.message).split('\n').slice(0, 3).join(' '));
-  } finally {
-    rmSync(objects, { recursive: true, force: true });
   }
 }

@@ -1,6 +1,6 @@
 /** The command line as a user meets it: what it prints, where, and how it ends. Runs the built program. */
-import { execFile, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,23 +11,42 @@ const golden = fileURLToPath(new URL('./golden/', import.meta.url));
 const llama = join(golden, 'models', 'llama');
 
 interface Result {
-  readonly code: number;
+  readonly code: number | null;
   readonly out: string;
   readonly err: string;
 }
 
-function run(args: readonly string[], env: Record<string, string> = {}, input?: string): Promise<Result> {
-  return new Promise((resolve) => {
-    const child = execFile(
-      process.execPath,
-      [program, ...args],
-      { env: { ...process.env, HF_HUB_OFFLINE: '1', ...env } },
-      (error, out, err) => {
-        resolve({ code: error ? Number(error.code ?? 1) : 0, out, err });
-      },
-    );
-    child.stdin?.end(input ?? '');
+const env = { ...process.env, HF_HUB_OFFLINE: '1' };
+
+/** All that a child prints, and its exit code: null when a signal ended it. */
+function collect(child: ChildProcessWithoutNullStreams): Promise<Result> {
+  let [out, err] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    out += text;
   });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    err += text;
+  });
+  return new Promise((resolve) => child.on('close', (code) => resolve({ code, out, err })));
+}
+
+function run(args: readonly string[], more: Record<string, string> = {}, input = ''): Promise<Result> {
+  const child = spawn(process.execPath, [program, ...args], { env: { ...env, ...more } });
+  // A program that ends without reading closes the pipe first.
+  child.stdin.on('error', () => {});
+  child.stdin.end(input);
+  return collect(child);
+}
+
+/** The golden LLaMA with a tokenizer: one character for each of its ids. */
+function withTokenizer(template?: string): string {
+  const folder = mkdtempSync(join(tmpdir(), 'inkstone-'));
+  cpSync(llama, folder, { recursive: true });
+  const vocab = Object.fromEntries(Array.from({ length: 174 }, (_, i) => [String.fromCodePoint(i + 0x21), i]));
+  const model = { type: 'BPE', vocab, merges: [] };
+  writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify({ model, added_tokens: [], decoder: { type: 'Fuse' } }));
+  if (template !== undefined) writeFileSync(join(folder, 'chat_template.jinja'), template);
+  return folder;
 }
 
 describe.skipIf(!existsSync(program))('inkstone (needs dist/: npm test builds it)', () => {
@@ -129,7 +148,19 @@ describe.skipIf(!existsSync(program))('inkstone (needs dist/: npm test builds it
       /context: 129 tokens needed, 128 available/,
     ],
     ['an id out of range', ['logits', '--ids', '1,99999', '--model', llama], 1, /99999: is not a token id/],
-    ['no prompt', ['generate', '--model', llama], 1, /is missing/],
+    ['no prompt', ['generate', '--model', llama], 2, /prompt is missing/],
+    ['ids that are none', ['generate', '--ids', '1,x', '--model', llama], 2, /Token ids are whole numbers/],
+    [
+      'a backend that does not exist',
+      ['generate', '--ids', '1', '--model', llama, '--backend', 'x'],
+      2,
+      /there are native/,
+    ],
+    ['threads that are no number', ['logits', '--ids', '1', '--model', llama, '--threads', 'two'], 2, /whole number/],
+    ['text and ids together', ['logits', '--ids', '1', '--prompt', 'x', '--model', llama], 2, /either/],
+    ['a file nearly right', ['inspect', join(llama, 'model.safetensor')], 1, /Did you mean .*model\.safetensors/],
+    ['an output that is there', ['convert', llama, golden], 1, /is there already/],
+    ['a model without a chat template', ['chat', '--model', llama], 1, /has no chat template/],
   ] as const)('ends with one clear message for %s', async (_, args, code, message) => {
     const result = await run(args);
     expect(result.err).toMatch(message);
@@ -148,18 +179,87 @@ describe.skipIf(!existsSync(program))('inkstone (needs dist/: npm test builds it
   });
 
   it('ends with 130 on Ctrl-C, quietly', async () => {
-    const args = ['generate', '--model', llama, '--ids', '1', '--max_new_tokens', '100', '--backend', 'reference'];
-    const child = spawn(process.execPath, [program, ...args], { env: { ...process.env, HF_HUB_OFFLINE: '1' } });
-    let err = '';
-    child.stderr.on('data', (data) => {
-      err += data;
-    });
-    const code = new Promise<number | null>((resolve) => child.on('close', resolve));
-    setTimeout(() => child.kill('SIGINT'), 450);
-    const ended = await code;
-    // A fast machine may be done before the signal comes.
-    expect([130, 0]).toContain(ended);
-    if (ended === 130) expect(err).toMatch(/interrupted/);
+    const long = ['--do_sample', 'true', '--num_return_sequences', '256', '--max_new_tokens', '120'];
+    const args = ['generate', '--model', llama, '--ids', '1', ...long, '--backend', 'reference', '--json'];
+    // Before Node itself has started nobody can catch the signal: then it is sent later.
+    for (const wait of [500, 1500, 5000, 10_000]) {
+      const child = spawn(process.execPath, [program, ...args], { env });
+      const result = collect(child);
+      const timer = setTimeout(() => child.kill('SIGINT'), wait);
+      const { code, out, err } = await result;
+      clearTimeout(timer);
+      if (code === null) continue;
+      expect(code).toBe(130);
+      expect(out).toBe('');
+      expect(err).not.toMatch(/error|\n\s+at /);
+      return;
+    }
+    expect.fail('the signal always came too early');
+  });
+
+  it('ends when its reader has gone', async () => {
+    const args = ['logits', '--model', llama, '--ids', Array(120).fill(3).join(), '--json'];
+    const child = spawn(process.execPath, [program, ...args], { env });
+    child.stdout.once('data', () => child.stdout.destroy());
+    const { code, err } = await collect(child);
+    expect(code).toBe(0);
+    expect(err).toBe('');
+  });
+
+  it('ends a conversion on Ctrl-C without leaving anything behind', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'inkstone-'));
+    const child = spawn(process.execPath, [program, 'convert', llama, join(folder, 'out.gguf')], { env });
+    child.stderr.once('data', () => child.kill('SIGINT'));
+    const { code } = await collect(child);
+    // The conversion of so small a model may win.
+    expect([0, 130]).toContain(code);
+    expect(readdirSync(folder)).toEqual(code === 0 ? ['out.gguf'] : []);
+  });
+
+  it('prints each of several answers in order, whole', async () => {
+    const model = withTokenizer();
+    const text = async (...flags: string[]) => (await run(['generate', 'a', 'bc', '--model', model, ...flags])).out;
+    const sampled = ['--do_sample', 'true', '--num_return_sequences', '2', '--max_new_tokens', '6', '--seed', '5'];
+    const results: { prompt: number; index: number; text: string }[] = JSON.parse(await text(...sampled, '--json'));
+    const whole = results
+      .map((r) => `--- ${r.prompt + 1}.${r.index + 1}\n${['a', 'bc'][r.prompt]}${r.text}\n`)
+      .join('\n');
+    expect(await text(...sampled)).toBe(whole);
+    const alone = await run(['generate', 'a', '--model', model, '--max_new_tokens', '6', '--no-prompt']);
+    const json = await run(['generate', 'a', '--model', model, '--max-new-tokens=6', '--json']);
+    expect(alone.out).toBe(`${JSON.parse(json.out).text}\n`);
+  });
+
+  it('talks turn by turn from a pipe, and says by its exit code that a turn failed', async () => {
+    const model = withTokenizer('{% for m in messages %}{{ m.content }}{% endfor %}');
+    const saved = join(model, 'said.json');
+    const lines = ['hi', '/set temperature 0.5', '/set', `/save ${saved}`, '/reset', 'a'].join('\n');
+    const args = ['chat', '--model', model, '--max_new_tokens', '4', '--seed', '1', '--json'];
+    const good = await run(args, {}, lines);
+    expect(good.code, good.err).toBe(0);
+    const answers = good.out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(answers).toMatchObject([{ role: 'assistant', tokens: 4 }, { finish_reason: 'length' }]);
+    expect(good.err).toContain('"temperature":0.5');
+    const messages = JSON.parse(readFileSync(saved, 'utf8'));
+    expect(messages).toEqual([
+      { role: 'user', content: 'hi' },
+      { role: 'assistant', content: answers[0].content },
+    ]);
+    const bad = await run(args, {}, '/set temperature -1\n/nonsense\nhi\n');
+    expect(bad.code).toBe(1);
+    expect(bad.err).toMatch(/error: temperature = -1.*\nerror: command = "\/nonsense"/);
+    expect(bad.out).not.toBe('');
+  });
+
+  it('prints the best tokens of a position', async () => {
+    const args = ['logits', '--model', llama, '--ids', '1,2', '--last', '--top', '3'];
+    const { ids, positions, top } = JSON.parse((await run([...args, '--json'])).out);
+    expect({ ids, positions }).toEqual({ ids: [1, 2], positions: [1] });
+    expect(top[0].length).toBe(3);
+    expect((await run(args)).out.trim().split('\n').length).toBe(4);
   });
 
   it('lists models and reports on the machine', async () => {

@@ -233,6 +233,11 @@ describe('fast ways equal plain ones', () => {
       }),
       { numRuns: 500 },
     );
+    // More than the heap holds.
+    const large = Float32Array.from({ length: 9000 }, (_, i) => Math.fround(Math.sin(i * i)));
+    const least = Float32Array.from(large).sort().at(-5000)!;
+    const want = large.map((x) => (x >= least ? x : Number.NEGATIVE_INFINITY));
+    expect(run(large, w.topK(5000))).toEqual(want);
   });
 
   it('top_k keeps neighbours that division makes equal', () => {

@@ -90,10 +90,14 @@ describe('new tokens', () => {
   });
 
   it('beyond the context are refused with both numbers', () => {
-    refuse({ max_new_tokens: 55 }).toThrow(/65 tokens needed, 64 available.*max_new_tokens can be at most 54/);
-    refuse({ max_length: 65 }).toThrow(/65 tokens needed, 64 available.*max_length/);
+    refuse({ max_new_tokens: 55 }).toThrow(
+      /max_new_tokens = 55: exceeds the context: 10 tokens of prompt and 55 new ones, 64 in all. At most 54/,
+    );
+    refuse({ max_length: 65 }).toThrow(
+      /max_length = 65: exceeds the context: 10 tokens of prompt and 55 new ones, 64 in all. At most 64/,
+    );
     refuse({}, {}, 64).toThrow(/64 available.*The prompt has 64 tokens/);
-    refuse({ max_new_tokens: 55 }).toThrow(CapacityError);
+    refuse({}, {}, 64).toThrow(CapacityError);
     refuse({ max_length: 10 }).toThrow(/max_length = 10: has to be more than the 10 tokens of the prompt/);
   });
 });
@@ -159,8 +163,10 @@ describe('what cannot be is refused by name', () => {
   });
 
   it('sampling settings without sampling, but for those at their defaults', () => {
-    refuse({ temperature: 0.7 }).toThrow(/temperature = 0.7: has no effect without do_sample true/);
-    refuse({ top_p: 0.7, do_sample: false }).toThrow(/top_p = 0.7: has no effect with do_sample false/);
+    refuse({ temperature: 0.7 }).toThrow(/temperature = 0.7: acts only when sampling: give do_sample true as well/);
+    refuse({ top_p: 0.7, do_sample: false }).toThrow(
+      /top_p = 0.7: acts only when sampling: give do_sample true instead/,
+    );
     refuse({ top_k: 5 }, { do_sample: true }).not.toThrow();
     refuse({ temperature: 1, top_k: 0, top_p: 1, min_p: 0, seed: 4, do_sample: false }).not.toThrow();
   });

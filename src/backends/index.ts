@@ -5,3 +5,5 @@ export { createNativeBackend, type NativeOptions } from './native/backend.ts';
 export { encodeProgram } from './program.ts';
 export { createReferenceBackend } from './reference/backend.ts';
 export { evaluate } from './reference/evaluate.ts';
+export { createWasmBackend, type WasmOptions } from './wasm/backend.ts';
+export { type SpawnWorker, spawnWebWorker, type WasmWorker } from './wasm/workers.ts';

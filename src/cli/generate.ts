@@ -1,82 +1,148 @@
 /** `inkstone generate`: prompts in, their continuations out as they are written. */
-import { SettingError } from '../errors.ts';
-import { type GenerationResult, generate } from '../generation/generate.ts';
+import { basename } from 'node:path';
+import { InterruptedError } from '../errors.ts';
+import { type GenerationEvent, type GenerationResult, generate } from '../generation/generate.ts';
 import type { Prompt } from '../generation/prompt.ts';
 import type { OpenModel } from '../node/open_model.ts';
-import { interruptSignal, type ModelFlags, openFromFlags, parseIds, readStdin, settingsOf, write } from './session.ts';
+import type { ChatMessage } from '../prompts/index.ts';
+import { interruptSignal } from './interrupt.ts';
+import { type ModelFlags, openFromFlags, settingsOf } from './session.ts';
+import { sayAside, shownText, write, writeJson } from './terminal.ts';
+import { UsageError } from './usage.ts';
 
 /** New tokens when neither the flags nor the model say. */
 const NEW_TOKENS = 128;
 
 interface GenerateFlags extends ModelFlags {
-  readonly ids?: string;
+  readonly ids?: readonly number[];
   readonly chat?: boolean;
+  readonly system?: string;
+  /** False: the new text alone. */
+  readonly prompt: boolean;
   readonly json?: boolean;
 }
 
 export async function generateCommand(texts: readonly string[], flags: GenerateFlags): Promise<void> {
   const settings = settingsOf(flags);
-  const prompts = await readPrompts(texts, flags);
   const signal = interruptSignal();
+  const prompts = await readPrompts(texts, flags, signal);
   const started = performance.now();
   const model = await openFromFlags(flags, signal);
-  const loaded = performance.now() - started;
+  const load_ms = performance.now() - started;
   try {
     const events = generate(model, prompts, settings, { signal, fallbackNewTokens: NEW_TOKENS });
     if (flags.json) {
       const results: GenerationResult[] = [];
       for await (const event of events) if (event.type === 'done') results.push(event);
       results.sort((a, b) => a.prompt - b.prompt || a.index - b.index);
-      const shown = results.map((result) => describe(model, result, loaded));
-      await write(`${JSON.stringify(shown.length === 1 ? shown[0] : shown)}\n`);
-    } else await stream(events, prompts);
+      const shown = results.map((result) => describe(model, result, load_ms));
+      await writeJson(shown.length === 1 ? shown[0] : shown);
+    } else {
+      const answers = Number(settings.num_return_sequences ?? model.generationConfig.num_return_sequences ?? 1);
+      const samples = (settings.do_sample ?? model.generationConfig.do_sample) === true;
+      const leads = prompts.map((prompt) => (flags.prompt && typeof prompt === 'string' ? prompt : ''));
+      const results = await stream(events, leads, answers);
+      sayAside(`${basename(model.name)}: ${summary(results)}${samples ? `, seed ${results[0].seed}` : ''}`);
+    }
   } finally {
     await model.close();
   }
 }
 
-async function readPrompts(texts: readonly string[], { ids, chat }: GenerateFlags): Promise<Prompt[]> {
+async function readPrompts(texts: readonly string[], flags: GenerateFlags, signal: AbortSignal): Promise<Prompt[]> {
+  const { ids, chat, system } = flags;
+  if (system !== undefined && !chat) throw new UsageError('--system goes with --chat');
   if (ids !== undefined) {
-    if (texts.length > 0) throw new SettingError('--ids', ids, 'cannot stand beside a text prompt');
-    return [parseIds(ids)];
+    if (texts.length > 0) throw new UsageError('give either --ids or a text');
+    return [ids];
   }
-  if (texts.length === 0)
-    throw new SettingError('prompt', '', 'is missing: give a text, "-" for stdin, or --ids 1,2,3');
-  const read = await Promise.all(texts.map((text) => (text === '-' ? readStdin() : text)));
-  return read.map((text) => (chat ? [{ role: 'user', content: text }] : text));
+  if (texts.length === 0) throw new UsageError('the prompt is missing: give a text, "-" for stdin, or --ids 1,2,3');
+  if (texts.filter((text) => text === '-').length > 1) throw new UsageError('"-" can stand for one prompt only');
+  const read = await Promise.all(texts.map((text) => (text === '-' ? readStdin(signal) : text)));
+  if (!chat) return read;
+  const before: ChatMessage[] = system === undefined ? [] : [{ role: 'system', content: system }];
+  return read.map((text) => [...before, { role: 'user', content: text }]);
 }
 
-/** One answer streams; several are printed one after another, each under its number. */
-async function stream(events: ReturnType<typeof generate>, prompts: readonly Prompt[]): Promise<void> {
-  const texts = new Map<string, string>();
-  let only: string | null = null;
-  for await (const event of events) {
-    const key = `${event.prompt}.${event.index}`;
-    if (event.type !== 'done') {
-      if (only === null) {
-        only = key;
-        const [prompt] = prompts;
-        if (prompts.length === 1 && typeof prompt === 'string') await write(prompt);
-      }
-      if (only === key) await write(event.text);
-      else texts.set(key, (texts.get(key) ?? '') + event.text);
+/** All of stdin as text. */
+async function readStdin(signal: AbortSignal): Promise<string> {
+  const chunks: Buffer[] = [];
+  signal.addEventListener('abort', () => process.stdin.destroy(new InterruptedError()));
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/**
+ * Print each answer as it is written, in the order of the prompts: what comes for a later answer waits for its turn.
+ * @param leads what stands before the answers to each prompt. @param answers to each prompt.
+ */
+async function stream(
+  events: AsyncIterable<GenerationEvent>,
+  leads: readonly string[],
+  answers: number,
+): Promise<GenerationResult[]> {
+  const waiting = new Map<string, { text: string; isDone: boolean }>();
+  const results: GenerationResult[] = [];
+  let turn = 0;
+  let isOpen = false;
+  const begin = async () => {
+    isOpen = true;
+    const [prompt, index] = [Math.floor(turn / answers), turn % answers];
+    if (leads.length * answers > 1) {
+      const name = leads.length === 1 ? index + 1 : answers === 1 ? prompt + 1 : `${prompt + 1}.${index + 1}`;
+      await write(`${turn > 0 ? '\n' : ''}--- ${name}\n`);
     }
+    await write(shownText(leads[prompt]));
+  };
+  try {
+    for await (const event of events) {
+      const place = event.prompt * answers + event.index;
+      if (event.type === 'done') results.push(event);
+      if (place === turn) {
+        if (!isOpen) await begin();
+        if (event.type !== 'done') await write(shownText(event.text));
+      } else {
+        const entry = waiting.get(String(place)) ?? { text: '', isDone: false };
+        waiting.set(String(place), entry);
+        if (event.type !== 'done') entry.text += event.text;
+        else entry.isDone = true;
+      }
+      for (let isDone = place === turn && event.type === 'done'; isDone; ) {
+        await write('\n');
+        isOpen = false;
+        turn++;
+        const next = waiting.get(String(turn));
+        if (!next) break;
+        await begin();
+        await write(shownText(next.text));
+        isDone = next.isDone;
+      }
+    }
+  } finally {
+    if (isOpen) await write('\n');
   }
-  await write('\n');
-  for (const [key, text] of [...texts].sort()) {
-    const prompt = prompts[Number(key.split('.')[0])];
-    await write(`\n--- ${key}\n${typeof prompt === 'string' ? prompt : ''}${text}\n`);
-  }
+  return results;
+}
+
+function summary(results: readonly GenerationResult[]): string {
+  const tokens = results.reduce((sum, { ids }) => sum + ids.length, 0);
+  const wait = Math.min(...results.map(({ timings }) => timings.first_token_ms));
+  const seconds = (Math.max(...results.map(({ timings }) => timings.total_ms)) - wait) / 1000;
+  const rate =
+    tokens > results.length && seconds > 0 ? `, ${((tokens - results.length) / seconds).toFixed(1)} tokens/s` : '';
+  return `${tokens} tokens${rate}`;
 }
 
 function describe(model: OpenModel, result: GenerationResult, load_ms: number): Record<string, unknown> {
-  const { timings, prompt: _prompt, index, text, ids, prompt_ids, finish_reason, seed } = result;
+  const { timings, index, prompt, text, ids, prompt_ids, finish_reason, seed } = result;
   const { first_token_ms, total_ms, prompt_tokens, new_tokens } = timings;
   const { info } = model.engine.backend;
+  const rate = (count: number, ms: number) => (count > 0 && ms > 0 ? Math.round((count / ms) * 1e4) / 10 : null);
   return {
     model: model.name,
     backend: `${info.name} (${info.variant}, ${info.threads} threads)`,
     precision: model.engine.precision,
+    prompt,
     index,
     text,
     ids,
@@ -86,9 +152,9 @@ function describe(model: OpenModel, result: GenerationResult, load_ms: number): 
     timings: {
       load_ms: Math.round(load_ms),
       first_token_ms: Math.round(first_token_ms),
-      prompt_tokens_per_second: Math.round((prompt_tokens / first_token_ms) * 1000),
-      tokens_per_second:
-        new_tokens > 1 ? Math.round(((new_tokens - 1) / (total_ms - first_token_ms)) * 10000) / 10 : null,
+      total_ms: Math.round(total_ms),
+      prompt_tokens_per_second: rate(prompt_tokens, first_token_ms),
+      tokens_per_second: rate(new_tokens - 1, total_ms - first_token_ms),
     },
   };
 }

@@ -1,48 +1,54 @@
 /** `inkstone logits`: the scores of every next token, as numbers or as a table. */
-import { SettingError } from '../errors.ts';
+import { cell, printable } from '../display.ts';
 import { encodePrompt } from '../generation/prompt.ts';
-import { type ModelFlags, openFromFlags, parseIds, write } from './session.ts';
+import { interruptSignal } from './interrupt.ts';
+import { type ModelFlags, openFromFlags } from './session.ts';
+import { write, writeJson } from './terminal.ts';
+import { UsageError } from './usage.ts';
 
 interface LogitsFlags extends ModelFlags {
   readonly prompt?: string;
-  readonly ids?: string;
+  readonly ids?: readonly number[];
   readonly last?: boolean;
-  readonly top: number;
+  readonly top?: number;
   readonly json?: boolean;
 }
 
+/** One of the best tokens of a position. */
+interface Candidate {
+  readonly id: number;
+  readonly token: string;
+  readonly logit: number;
+  readonly logprob: number;
+}
+
+const SHOWN = 5;
+const TOKEN_COLUMNS = 20;
+const BAR_COLUMNS = 30;
+
 export async function logitsCommand(flags: LogitsFlags): Promise<void> {
-  if ((flags.prompt === undefined) === (flags.ids === undefined)) {
-    throw new SettingError('--prompt', flags.prompt, 'or --ids is needed, and not both');
-  }
-  if (!Number.isInteger(flags.top) || flags.top < 1)
-    throw new SettingError('--top', flags.top, 'has to be a whole number from 1 up');
-  const given = flags.ids === undefined ? flags.prompt! : parseIds(flags.ids);
-  const model = await openFromFlags(flags);
+  const { prompt, last = false, top, json } = flags;
+  const given = flags.ids ?? prompt;
+  if (given === undefined) throw new UsageError('give --prompt TEXT or --ids 1,2,3');
+  if (flags.ids && prompt !== undefined) throw new UsageError('give either --prompt or --ids');
+  const model = await openFromFlags(flags, interruptSignal());
   try {
     const ids = encodePrompt(model, given);
-    const last = flags.last ?? false;
     const logits = await model.engine.logits(ids, { last });
     const V = model.config.vocab_size;
-    const rows = last ? 1 : ids.length;
-    if (flags.json) {
+    const positions = last ? [ids.length - 1] : ids.map((_, i) => i);
+    const rowOf = (i: number) => logits.subarray(i * V, (i + 1) * V); // (V)
+    const nameOf = (id: number) => model.tokenizer?.decode([id]) ?? String(id);
+    if (json && top !== undefined) {
+      await writeJson({ ids, positions, top: positions.map((_, i) => best(rowOf(i), top, nameOf)) });
+    } else if (json) {
       await write(`{"ids":${JSON.stringify(ids)},"logits":[`);
-      for (let row = 0; row < rows; row++) {
-        const numbers = Array.from(logits.subarray(row * V, (row + 1) * V), shortest);
-        await write(`${row > 0 ? ',' : ''}[${numbers.join(',')}]`);
-      }
+      for (const i of positions.keys()) await write(`${i > 0 ? ',' : ''}[${Array.from(rowOf(i), shortest).join(',')}]`);
       await write(']}\n');
-      return;
-    }
-    const name = (id: number) => JSON.stringify(model.tokenizer?.decode([id]) ?? String(id));
-    for (let row = 0; row < rows; row++) {
-      const position = last ? ids.length - 1 : row;
-      await write(`${position}: after ${name(ids[position])}\n`);
-      for (const { id, logit, probability } of best(logits.subarray(row * V, (row + 1) * V), flags.top)) {
-        const bar = '█'.repeat(Math.round(probability * 30));
-        await write(
-          `  ${String(id).padStart(6)}  ${logit.toFixed(3).padStart(9)}  ${(probability * 100).toFixed(2).padStart(6)}%  ${name(id)} ${bar}\n`,
-        );
+    } else {
+      for (const [i, position] of positions.entries()) {
+        await write(`${position}: after ${printable(JSON.stringify(nameOf(ids[position])))}\n`);
+        for (const candidate of best(rowOf(i), top ?? SHOWN, nameOf)) await write(line(candidate));
       }
     }
   } finally {
@@ -50,21 +56,34 @@ export async function logitsCommand(flags: LogitsFlags): Promise<void> {
   }
 }
 
-/** The shortest decimal that gives the same float32 back. */
-function shortest(x: number): string {
-  if (!Number.isFinite(x)) return 'null';
-  for (let digits = 6; digits <= 9; digits++) {
-    const text = x.toPrecision(digits);
-    if (Math.fround(Number(text)) === x) return String(Number(text));
-  }
-  return String(x);
+function line({ id, token, logit, logprob }: Candidate): string {
+  const probability = Math.exp(logprob);
+  const name = cell(JSON.stringify(token), TOKEN_COLUMNS);
+  const bar = '█'.repeat(Math.round(probability * BAR_COLUMNS));
+  const percent = `${(probability * 100).toFixed(2)}%`.padStart(7);
+  return `${`${String(id).padStart(7)}  ${logit.toFixed(3).padStart(8)}  ${percent}  ${name} ${bar}`.trimEnd()}\n`;
 }
 
-function best(logits: Float32Array, count: number): { id: number; logit: number; probability: number }[] {
+/** The shortest decimal that gives the same float32 back; JSON has no number for the infinite. */
+function shortest(x: number): string {
+  if (!Number.isFinite(x)) return 'null';
+  for (let digits = 6; digits < 9; digits++) {
+    const value = Number(x.toPrecision(digits));
+    if (Math.fround(value) === x) return String(value);
+  }
+  return String(Number(x.toPrecision(9)));
+}
+
+function best(logits: Float32Array, count: number, nameOf: (id: number) => string): Candidate[] {
   const greatest = logits.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-  const total = logits.reduce((sum, x) => sum + Math.exp(x - greatest), 0);
+  const logTotal = Math.log(logits.reduce((sum, x) => sum + Math.exp(x - greatest), 0));
   return Array.from(logits.keys())
     .sort((a, b) => logits[b] - logits[a] || a - b)
     .slice(0, count)
-    .map((id) => ({ id, logit: logits[id], probability: Math.exp(logits[id] - greatest) / total }));
+    .map((id) => ({
+      id,
+      token: nameOf(id),
+      logit: Number(shortest(logits[id])),
+      logprob: logits[id] - greatest - logTotal,
+    }));
 }

@@ -1,19 +1,21 @@
 /** `inkstone tokenize`: texts to ids with pieces and offsets, and back. */
-import { existsSync, readFileSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { existsSync, statSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { cell, printable } from '../display.ts';
 import { FileFormatError, SettingError } from '../errors.ts';
 import { resolveModel } from '../node/models.ts';
-import { DEFAULT_MODEL, openSource, readModelFiles } from '../node/open_model.ts';
-import { progressReporter } from '../node/progress.ts';
-import { type Tokenizer, tokenizerFromGguf, tokenizerFromJson } from '../tokenizers/index.ts';
-import { openWeights } from '../weights/index.ts';
-import { parseIds, write } from './session.ts';
+import { DEFAULT_MODEL } from '../node/open_model.ts';
+import { tokenizerOfDirectory, tokenizerOfFile } from '../node/open_tokenizer.ts';
+import { codePointOffsets, type Tokenizer } from '../tokenizers/index.ts';
+import { interruptSignal } from './interrupt.ts';
+import { progress, say, shownText, write, writeJson } from './terminal.ts';
 
 interface TokenizeFlags {
   readonly model?: string;
   readonly decode?: boolean;
-  readonly special?: boolean;
+  readonly parseSpecial?: boolean;
+  readonly addSpecial: boolean;
+  readonly skipSpecial?: boolean;
   readonly offline?: boolean;
   readonly json?: boolean;
 }
@@ -21,51 +23,77 @@ interface TokenizeFlags {
 export async function tokenizeCommand(texts: readonly string[], flags: TokenizeFlags): Promise<void> {
   const tokenizer = await openTokenizer(flags);
   const lines = texts.length > 0 ? texts : createInterface({ input: process.stdin });
+  const isJsonInput = texts.length === 0 && flags.json === true;
   for await (const line of lines) {
-    if (flags.decode) await write(`${decode(tokenizer, line, flags)}\n`);
-    else await write(encode(tokenizer, texts.length === 0 && flags.json ? textOf(line) : line, flags));
+    if (isJsonInput && line.trim() === '') continue;
+    const given: unknown = isJsonInput && !(flags.decode && /^[\s\d,]*$/.test(line)) ? parseLine(line) : line;
+    if (flags.decode) await decode(tokenizer, given, line, flags);
+    else await encode(tokenizer, textOf(given, line), flags);
   }
 }
 
 async function openTokenizer({ model = DEFAULT_MODEL, offline }: TokenizeFlags): Promise<Tokenizer> {
-  const isFile = existsSync(model) && statSync(model).isFile();
-  if (isFile && model.endsWith('.json'))
-    return tokenizerFromJson(JSON.parse(readFileSync(model, 'utf8')), { file: model });
-  if (isFile && /\.gguf$/i.test(model)) return tokenizerFromGguf(openWeights(openSource(model)));
-  const folderFile = join(model, 'tokenizer.json');
-  if (existsSync(folderFile))
-    return tokenizerFromJson(JSON.parse(readFileSync(folderFile, 'utf8')), { file: folderFile });
-  const location = await resolveModel(model, { offline, progress: progressReporter() });
-  const { tokenizer } = readModelFiles(location);
+  const path = existsSync(model) ? model : await locate(model, offline);
+  const tokenizer = statSync(path).isDirectory() ? tokenizerOfDirectory(path) : tokenizerOfFile(path);
   if (tokenizer) return tokenizer;
-  throw new SettingError('--model', basename(location.path), 'has no tokenizer');
+  throw new SettingError('--model', model, 'has no tokenizer');
 }
 
-/** The text of a JSON line: a string, or an object with one. */
-function textOf(line: string): string {
-  let value: unknown;
+async function locate(model: string, offline?: boolean): Promise<string> {
+  if (model === DEFAULT_MODEL) say(`model: ${model}`);
+  return (await resolveModel(model, { offline, progress: progress(), signal: interruptSignal() })).path;
+}
+
+function parseLine(line: string): unknown {
   try {
-    value = JSON.parse(line);
+    return JSON.parse(line);
   } catch {
-    throw new FileFormatError('stdin', line.slice(0, 40), 'is not JSON: a line has to be a string or {"text": …}');
+    throw new FileFormatError('stdin', line.slice(0, 40), 'is not JSON: with --json each line has to be');
   }
-  const text = typeof value === 'object' && value !== null ? (value as { text?: unknown }).text : value;
-  if (typeof text !== 'string') throw new FileFormatError('stdin', line.slice(0, 40), 'has no text');
-  return text;
 }
 
-function decode(tokenizer: Tokenizer, line: string, { json }: TokenizeFlags): string {
-  const text = tokenizer.decode(parseIds(line.replace(/[[\]]/g, ' ')));
-  return json ? JSON.stringify({ text }) : text;
+/** A string, or the text of an object that has one. */
+function textOf(given: unknown, line: string): string {
+  const text = typeof given === 'object' && given !== null && 'text' in given ? given.text : given;
+  if (typeof text === 'string') return text;
+  throw new FileFormatError('stdin', line.slice(0, 40), 'is neither a string nor an object with a "text"');
 }
 
-function encode(tokenizer: Tokenizer, text: string, { json, special }: TokenizeFlags): string {
-  const { ids, tokens, offsets } = tokenizer.encode(text, { parse_special: special ?? false });
-  const spans = Array.from(ids, (_, i) => [offsets[2 * i], offsets[2 * i + 1]]);
-  if (json) return `${JSON.stringify({ ids: [...ids], tokens, offsets: spans })}\n`;
-  const rows = Array.from(ids, (id, i) => {
-    const [start, end] = spans[i];
-    return `${String(id).padStart(7)}  ${`${start}–${end}`.padEnd(11)} ${JSON.stringify(tokenizer.decode([id]))}  ${tokens[i]}\n`;
-  });
-  return `${rows.join('')}${ids.length} tokens\n`;
+async function decode(tokenizer: Tokenizer, given: unknown, line: string, flags: TokenizeFlags): Promise<void> {
+  const list = typeof given === 'object' && given !== null && 'ids' in given ? given.ids : given;
+  const ids: readonly unknown[] = Array.isArray(list)
+    ? list
+    : String(list)
+        .split(/[\s,[\]]+/)
+        .filter(Boolean)
+        .map(Number);
+  for (const id of ids)
+    if (!Number.isSafeInteger(id) || Number(id) < 0 || Number(id) >= tokenizer.vocabSize)
+      throw new SettingError('ids', line, `have to be whole numbers from 0 to ${tokenizer.vocabSize - 1}`);
+  const text = tokenizer.decode(ids as readonly number[], { skip_special_tokens: flags.skipSpecial ?? false });
+  if (flags.json) await writeJson({ text });
+  else await write(`${shownText(text)}\n`);
+}
+
+/** Offsets are in code points, as Python's tokenizers give them: what reads the JSON may be of any language. */
+async function encode(tokenizer: Tokenizer, text: string, flags: TokenizeFlags): Promise<void> {
+  const options = { parse_special: flags.parseSpecial ?? false, add_special_tokens: flags.addSpecial };
+  const encoding = tokenizer.encode(text, options);
+  const { tokens } = encoding;
+  const ids = Array.from(encoding.ids);
+  const points = codePointOffsets(text, encoding.offsets);
+  const offsets = ids.map((_, i) => [points[2 * i], points[2 * i + 1]]);
+  if (flags.json) {
+    await writeJson({ ids, tokens, offsets });
+    return;
+  }
+  await write(`${'id'.padStart(7)}  ${'place'.padEnd(11)}  ${'piece'.padEnd(24)}  text\n`);
+  for (const [i, id] of ids.entries()) {
+    const place = offsets[i].join('–').padEnd(11);
+    const piece = cell(tokens[i], 24);
+    await write(
+      `${String(id).padStart(7)}  ${place}  ${piece}  ${printable(JSON.stringify(tokenizer.decode([id])))}\n`,
+    );
+  }
+  await write(`${ids.length} tokens\n`);
 }

@@ -17,7 +17,7 @@ export interface Cut {
 }
 
 /** Up to this many, `keepTop` finds the greatest with a heap in one pass. */
-const HEAP = 256;
+const HEAP = 4096;
 
 export class Candidates {
   /** How many there are, once they are listed. */
@@ -111,13 +111,29 @@ export class Candidates {
   /** Fill `keys` with what ranks candidates from the most probable down. */
   rankByValue(): void {
     this.list();
-    this.rankBy((i) => -this.values[i]);
+    const { count, values } = this;
+    this.keys = withRoom(this.keys, count);
+    const { keys } = this;
+    for (let i = 0; i < count; i++) keys[i] = -values[i];
   }
 
   /** Fill `keys`: the key of candidate i. Those of the smallest keys are to stay. */
   rankBy(key: (i: number) => number): void {
     this.keys = withRoom(this.keys, this.count);
     for (let i = 0; i < this.count; i++) this.keys[i] = key(i);
+  }
+
+  /** Remove candidates whose weight is less than `least`, after `softmax`; the weights of the others, and their total, stay. */
+  dropBelow(least: number): void {
+    const { count, ids, values, weights } = this;
+    let kept = 0;
+    for (let i = 0; i < count; i++) {
+      if (weights[i] < least) continue;
+      ids[kept] = ids[i];
+      values[kept] = values[i];
+      weights[kept++] = weights[i];
+    }
+    this.count = kept;
   }
 
   /** Remove the candidates that `isKept` is false for; then `weights` are stale. */
@@ -228,6 +244,7 @@ const BUCKETS = 1024;
 /** Finds where a ranking reaches a mass without sorting: masses by bucket, then the one bucket that matters, again in buckets. */
 class Ranking {
   private readonly masses = new Float64Array(BUCKETS);
+  private buckets = new Uint16Array(0);
   private keys: Float64Array = new Float64Array(0);
   private weights: Float64Array = new Float64Array(0);
 
@@ -239,6 +256,7 @@ class Ranking {
   cut(keys: Float64Array, weights: Float64Array | null, count: number, mass: number): Cut {
     this.keys = withRoom(this.keys, count);
     this.weights = withRoom(this.weights, count);
+    if (this.buckets.length < this.keys.length) this.buckets = new Uint16Array(this.keys.length);
     let from = keys;
     let fromWeights = weights;
     let n = count;
@@ -251,24 +269,25 @@ class Ranking {
         if (from[i] > most) most = from[i];
       }
       if (least === most || n <= 1) return { key: least, ties: tiesToReach(fromWeights, n, mass - before) };
-      // Infinite keys stand apart: the last bucket is theirs, the first for -Infinity.
-      const low = Math.max(least, -Number.MAX_VALUE);
-      const scale = (BUCKETS - 3) / (Math.min(most, Number.MAX_VALUE) - low) || 0;
-      const bucketOf = (key: number): number => {
-        if (key === Number.NEGATIVE_INFINITY) return 0;
-        if (key === Number.POSITIVE_INFINITY) return BUCKETS - 1;
-        return 1 + Math.floor((key - low) * scale);
-      };
-      const { masses } = this;
+      // Infinite keys stand apart: the first bucket is for -Infinity, the last for Infinity. Finite ones are 32-bit scores or their
+      // distances, whose differences are finite too.
+      const low = Math.max(least, -Number.MAX_VALUE / 4);
+      const scale = (BUCKETS - 3) / (Math.min(most, Number.MAX_VALUE / 4) - low);
+      const { masses, buckets } = this;
       masses.fill(0);
-      for (let i = 0; i < n; i++) masses[bucketOf(from[i])] += fromWeights ? fromWeights[i] : 1;
+      for (let i = 0; i < n; i++) {
+        const x = (from[i] - low) * scale;
+        const bucket = x < 0 ? 0 : x < BUCKETS - 2 ? (x | 0) + 1 : BUCKETS - 1;
+        buckets[i] = bucket;
+        masses[bucket] += fromWeights ? fromWeights[i] : 1;
+      }
       let bucket = 0;
       let last = BUCKETS - 1;
       while (last > 0 && masses[last] === 0) last--;
       while (bucket < last && (masses[bucket] === 0 || before + masses[bucket] < mass)) before += masses[bucket++];
       let gathered = 0;
       for (let i = 0; i < n; i++) {
-        if (bucketOf(from[i]) !== bucket) continue;
+        if (buckets[i] !== bucket) continue;
         this.weights[gathered] = fromWeights ? fromWeights[i] : 1;
         this.keys[gathered++] = from[i];
       }

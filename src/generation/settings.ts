@@ -39,8 +39,8 @@ type Values = Readonly<Record<string, unknown>>;
  *   said so in `ignored`; any other setting that cannot be done is refused, unless the request overrides it.
  * @param fallbackNewTokens new tokens when nobody says how many, as far as the context goes: 20 in the field's `generate`, 256 in its
  *   pipelines.
- * @throws SettingError for a setting that is unknown, of the wrong kind, out of range, contradictory or not supported;
- *   CapacityError when prompt and new tokens exceed the context.
+ * @throws SettingError for a setting that is unknown, of the wrong kind, out of range, contradictory, not supported, or beyond the context;
+ *   CapacityError when the prompt alone fills the context.
  */
 export function resolveSettings(
   given: Values,
@@ -131,8 +131,8 @@ function refuseSampling(given: Values): void {
     const { name, sampling } = spec;
     if (!sampling || isNeutral(spec, given[name])) continue;
     const problem = isGiven(given, 'do_sample')
-      ? `has no effect with do_sample false: give do_sample true, or leave ${name} out`
-      : 'has no effect without do_sample true: give that as well';
+      ? `acts only when sampling: give do_sample true instead of false, or leave ${name} out`
+      : 'acts only when sampling: give do_sample true as well';
     throw new SettingError(name, given[name], problem);
   }
 }
@@ -154,19 +154,20 @@ function countNewTokens(
     const hint = `The prompt has ${promptLength} tokens and leaves no room for an answer: shorten it`;
     throw new CapacityError('context', promptLength + 1, positions, 'tokens', hint);
   }
+  const refuse = (name: string, count: number, most: number): never => {
+    const sum = `${promptLength} tokens of prompt and ${count} new ones, ${positions} in all`;
+    throw new SettingError(name, given[name], `exceeds the context: ${sum}. At most ${most} is possible`);
+  };
   if (isGiven(given, 'max_new_tokens')) {
     const wanted = given.max_new_tokens as number;
-    if (wanted <= room) return wanted;
-    const hint = `The prompt has ${promptLength}: max_new_tokens can be at most ${room}`;
-    throw new CapacityError('context', promptLength + wanted, positions, 'tokens', hint);
+    return wanted <= room ? wanted : refuse('max_new_tokens', wanted, room);
   }
   if (isGiven(given, 'max_length')) {
     const wanted = given.max_length as number;
     if (wanted <= promptLength) {
       throw new SettingError('max_length', wanted, `has to be more than the ${promptLength} tokens of the prompt`);
     }
-    if (wanted <= positions) return wanted - promptLength;
-    throw new CapacityError('context', wanted, positions, 'tokens', `max_length can be at most ${positions}`);
+    return wanted <= positions ? wanted - promptLength : refuse('max_length', wanted - promptLength, positions);
   }
   if (typeof file.max_new_tokens === 'number') return Math.min(file.max_new_tokens, room);
   if (typeof file.max_length === 'number') {

@@ -21,6 +21,8 @@ export function topP(p: number, keep = 1): Warper {
     candidates.list();
     if (p >= 1 || candidates.count <= keep) return;
     candidates.softmax();
+    // What is less than its share of the 1 - p that go surely goes: all such tokens together are less than 1 - p.
+    if (keep === 1) candidates.dropBelow((0.999 * (1 - p) * candidates.total) / candidates.count);
     candidates.rankByValue();
     const nucleus = candidates.cutAt(p * candidates.total, candidates.weights);
     candidates.keepWithin(nucleus, keep > 1 ? candidates.cutAt(keep, null) : nucleus);
@@ -39,7 +41,7 @@ export function minP(p: number, keep = 1): Warper {
       let above = 0;
       for (let i = 0; i < candidates.count; i++) if (weights[i] >= p) above++;
       candidates.keepWithin(candidates.cutAt(Math.max(keep, above), null));
-    } else candidates.filter((i) => weights[i] >= p);
+    } else candidates.dropBelow(p);
   };
 }
 
@@ -107,12 +109,13 @@ export function etaCutoff(eta: number, keep = 1): Warper {
 /** Remove tokens less probable than `least`, but none as good as the `keep`-th best. */
 function keepProbable(candidates: Parameters<Warper>[0], least: number, keep: number): void {
   if (candidates.count <= keep) return;
-  const { weights, total, values, greatest } = candidates;
-  let safe = greatest;
-  if (keep > 1) {
-    candidates.rankByValue();
-    safe = -candidates.cutAt(keep, null).key;
+  const { weights, total, values } = candidates;
+  if (keep === 1) {
+    candidates.dropBelow(Math.min(least * total, 1));
+    return;
   }
+  candidates.rankByValue();
+  const safe = -candidates.cutAt(keep, null).key;
   candidates.filter((i) => weights[i] >= least * total || values[i] >= safe);
 }
 

@@ -1,11 +1,14 @@
 /** Choosing a backend on this machine. */
+import { existsSync } from 'node:fs';
 import type { Backend } from '../backends/backend.ts';
 import { createNativeBackend } from '../backends/native/backend.ts';
 import { createReferenceBackend } from '../backends/reference/backend.ts';
+import { MAX_WASM_THREADS } from '../backends/wasm/backend.ts';
 import { EnvironmentError, SettingError } from '../errors.ts';
 import { defaultThreads, nativeStatus } from './native_addon.ts';
+import { openWasmBackend, wasmPath } from './wasm_kernels.ts';
 
-export const backendNames = ['native', 'reference'] as const;
+export const backendNames = ['native', 'wasm', 'reference'] as const;
 export type BackendName = (typeof backendNames)[number];
 
 export interface BackendOptions {
@@ -21,10 +24,12 @@ export function openBackend({ backend, threads = defaultThreads() }: BackendOpti
   }
   const { addon, tried } = nativeStatus();
   if (backend === 'reference') return createReferenceBackend();
+  if (backend === 'wasm') return openWasmBackend(threads);
   if (backend !== undefined && backend !== 'native')
     throw new SettingError('backend', backend, `has to be one of ${backendNames.join(', ')}`);
   if (addon) return createNativeBackend(addon, { threads, variant: process.env.INKSTONE_ISA });
   if (backend === 'native')
     throw new EnvironmentError(`the native library is not there:\n${tried.map((line) => `  - ${line}`).join('\n')}`);
+  if (existsSync(wasmPath)) return openWasmBackend(Math.min(threads, MAX_WASM_THREADS));
   return createReferenceBackend();
 }

@@ -9,20 +9,11 @@ import { type DecoderConfig, loadModel } from '../models/index.ts';
 import { ChatTemplate, readChatTemplates, specialTokenTexts } from '../prompts/index.ts';
 import type { Precision } from '../tensor/index.ts';
 import { type Tokenizer, tokenizerFromGguf } from '../tokenizers/index.ts';
-import {
-  type ByteSource,
-  ggufToConfig,
-  llama2cToConfig,
-  MemorySource,
-  openWeights,
-  readSharded,
-  type WeightFile,
-} from '../weights/index.ts';
+import { ggufToConfig, llama2cToConfig, type WeightFile } from '../weights/index.ts';
 import { type BackendOptions, openBackend } from './backends.ts';
-import { FileSource } from './file_source.ts';
 import { type ModelLocation, type ResolveOptions, resolveModel } from './models.ts';
-import { nativeStatus } from './native_addon.ts';
 import { tokenizerBeside, tokenizerOfDirectory } from './open_tokenizer.ts';
+import { openWeightsAt } from './open_weights.ts';
 
 /** The model used when none is named. */
 export const DEFAULT_MODEL = 'smollm2-135m-instruct';
@@ -84,14 +75,8 @@ export function readModelFiles(location: ModelLocation): ModelFiles {
   return location.kind === 'file' ? readSingleFile(location.path) : readDirectory(location.path);
 }
 
-/** A file's bytes: mapped where the native library can, read on demand elsewhere. */
-export function openSource(path: string): ByteSource {
-  const { addon } = nativeStatus();
-  return addon ? new MemorySource(path, new Uint8Array(addon.map(path))) : new FileSource(path);
-}
-
 function readSingleFile(path: string): ModelFiles {
-  const weights = openWeights(openSource(path));
+  const weights = openWeightsAt(path);
   if (weights.format === 'llama2c') {
     const config = llama2cToConfig(weights);
     const tokenizer = tokenizerBeside(path, Number(config.vocab_size));
@@ -161,7 +146,7 @@ function readDirectory(folder: string): ModelFiles {
   });
   const template = templates.get('default');
   return {
-    weights: openDirectoryWeights(folder),
+    weights: openWeightsAt(folder),
     config,
     configFile: join(folder, 'config.json'),
     tokenizer: tokenizerOfDirectory(folder, String(config.model_type)),
@@ -173,17 +158,4 @@ function readDirectory(folder: string): ModelFiles {
 
 function endOf(config: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return config.eos_token_id === undefined || config.eos_token_id === null ? {} : { eos_token_id: config.eos_token_id };
-}
-
-/** The weights of a directory, in the order transformers prefers. */
-function openDirectoryWeights(folder: string): WeightFile {
-  const open = (file: string) => openSource(join(folder, file));
-  for (const file of ['model.safetensors', 'pytorch_model.bin']) {
-    if (existsSync(join(folder, file))) return openWeights(open(file));
-    const index = file.replace('.bin', '.bin.index.json').replace('.safetensors', '.safetensors.index.json');
-    if (existsSync(join(folder, index))) return readSharded(open(index), open, openWeights);
-  }
-  throw new NotFoundError('file', join(folder, 'model.safetensors'), [
-    `${folder} has neither model.safetensors nor pytorch_model.bin, nor an index of shards`,
-  ]);
 }

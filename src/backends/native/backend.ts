@@ -28,7 +28,7 @@ export function createNativeBackend(addon: NativeAddon, { threads, variant }: Na
     info: { name: 'native', variant: addon.poolVariant(pool), threads: addon.poolThreads(pool) },
     allocate: (byteLength) => new NativeBuffer(new Uint8Array(addon.allocate(byteLength))),
     adopt: (bytes) => new NativeBuffer(bytes.byteOffset % 4 === 0 ? bytes : host.copyOf(bytes)),
-    write: (buffer, offset, bytes) => own(buffer).bytes.set(bytes, offset),
+    write: (buffer, offset, bytes) => host.write(own(buffer).bytes, offset, bytes),
     read: (buffer, offset, length) =>
       host.inTurn(async () => new Uint8Array(own(buffer).bytes.subarray(offset, offset + length))),
     copy(buffer, from, to, length) {
@@ -47,6 +47,7 @@ function own(buffer: BackendBuffer): NativeBuffer {
 /** The library, its pool, and the order of everything that touches memory. */
 class Host {
   private turn: Promise<unknown> = Promise.resolve();
+  private waiting = 0;
 
   constructor(
     readonly addon: NativeAddon,
@@ -55,9 +56,21 @@ class Host {
 
   /** Do something after all that was asked before it. */
   inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.turn.then(work);
+    this.waiting++;
+    const result = this.turn.then(work).finally(() => {
+      this.waiting--;
+    });
     this.turn = result.catch(() => {});
     return result;
+  }
+
+  /** At once where nothing runs, else in turn, with the bytes as they are now. */
+  write(memory: Uint8Array, offset: number, bytes: Uint8Array): void {
+    if (this.waiting === 0) memory.set(bytes, offset);
+    else {
+      const copy = bytes.slice();
+      void this.inTurn(async () => memory.set(copy, offset));
+    }
   }
 
   copyOf(bytes: Uint8Array): Uint8Array {

@@ -13,7 +13,7 @@ import { canShareMemory, createMemory, instantiate, type WasmExports, withUnshar
 import { type SpawnWorker, type WasmWorker, workerScript } from './workers.ts';
 
 const STACK_BYTES = 1 << 18;
-const MAX_THREADS = 64;
+export const MAX_WASM_THREADS = 64;
 
 export interface WasmOptions {
   /** The bytes of prebuilt/kernels.wasm. */
@@ -35,8 +35,8 @@ class WasmBuffer implements BackendBuffer {
  *   (pages that are not cross-origin isolated) or nothing makes workers.
  */
 export function createWasmBackend({ module, threads = 1, spawn }: WasmOptions): Backend {
-  if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) {
-    throw new SettingError('threads', threads, `has to be a whole number from 1 to ${MAX_THREADS} for wasm`);
+  if (!Number.isInteger(threads) || threads < 1 || threads > MAX_WASM_THREADS) {
+    throw new SettingError('threads', threads, `has to be a whole number from 1 to ${MAX_WASM_THREADS} for wasm`);
   }
   if (threads > 1 && !(spawn && canShareMemory())) {
     throw new EnvironmentError('more than one thread needs shared memory (a cross-origin isolated page) and workers');

@@ -1,0 +1,196 @@
+/**
+ * The declaration of the command line: every verb with its arguments, flags and examples. The parser, `--help` and docs/cli.md are made
+ * from it. What a verb does is in a file of its own, loaded when it is used.
+ */
+import { readFileSync } from 'node:fs';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { type SettingSpec, settingTable } from '../generation/settings.ts';
+
+/** Shown below the flags of each verb. */
+export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
+  generate: [
+    'inkstone generate "Once upon a time" --max_new_tokens 40',
+    'inkstone generate "Once" "Twice" --model gpt2 --do_sample true --seed 7',
+    'inkstone generate --chat "What is a haiku?" --json',
+    'cat letter.txt | inkstone generate -',
+  ],
+  chat: ['inkstone chat --system "Answer in one sentence."', 'printf "Hi\\nWho are you?\\n" | inkstone chat --seed 1'],
+  logits: [
+    'inkstone logits --prompt "The capital of France is" --last --top 10',
+    'inkstone logits --model ./gpt2 --ids 15496,11 --precision exact --json',
+  ],
+  tokenize: [
+    'inkstone tokenize --model gpt2 "Hello, 世界"',
+    'echo \'{"text":"Hello"}\' | inkstone tokenize --json',
+    'inkstone tokenize --decode 19556,28',
+  ],
+  inspect: ['inkstone inspect model.gguf', 'inkstone inspect ./my-model --json'],
+  convert: ['inkstone convert ./my-model my-model.gguf --type q8_0', 'inkstone convert model.gguf ./my-model'],
+  pull: ['inkstone pull gpt2', 'HF_ENDPOINT=https://my.mirror inkstone pull Qwen/Qwen3-0.6B'],
+  models: ['inkstone models'],
+  doctor: ['inkstone doctor'],
+};
+
+/** The whole command line. */
+export function buildProgram(): Command {
+  const program = new Command('inkstone')
+    .description('Inkstone: a GPT workshop. Data goes to stdout, all else to stderr.')
+    .version(packageVersion(), '--version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [verb]', 'print the help of a verb')
+    .exitOverride()
+    .showSuggestionAfterError()
+    .configureHelp({ helpWidth: Math.min(process.stdout.columns ?? 80, 100), minWidthToWrap: 20 });
+
+  const generate = verb(program, 'generate', 'continue a text, as it is or as a turn of a conversation')
+    .argument('[prompt...]', 'texts to continue; "-" reads one from stdin')
+    .addOption(new Option('--ids <ids>', 'token ids instead of text: 1,2,3').argParser(idList))
+    .option('--chat', "put each text through the model's chat template, as a user's turn")
+    .option('--system <text>', 'the system message before it (with --chat)')
+    .option('--no-prompt', 'print the new text alone, without the prompt before it')
+    .option('--json', 'one object: text, ids, finish_reason, seed, timings; a list of several')
+    .action(async (prompts: string[], flags) => (await import('./generate.ts')).generateCommand(prompts, flags));
+  settingFlags(modelFlags(generate));
+
+  const chat = verb(program, 'chat', 'talk with a model; each line of stdin is a turn, /help lists commands')
+    .option('--system <text>', 'the system message')
+    .option('--json', 'each answer as a line of JSON')
+    .action(async (flags) => (await import('./chat.ts')).chatCommand(flags));
+  settingFlags(modelFlags(chat));
+
+  const logits = verb(program, 'logits', 'the scores of every possible next token')
+    .option('--prompt <text>', 'a text')
+    .addOption(new Option('--ids <ids>', 'token ids instead: 1,2,3').argParser(idList))
+    .option('--last', 'of the last position alone')
+    .addOption(new Option('--top <n>', 'show the n best tokens (default: 5)').argParser(wholeFrom(1)))
+    .option('--json', 'ids and the float32 logits of every position; with --top the best alone')
+    .action(async (flags) => (await import('./logits.ts')).logitsCommand(flags));
+  modelFlags(logits);
+
+  verb(program, 'tokenize', 'texts to token ids, pieces and offsets, and back')
+    .argument('[text...]', 'texts (with --decode: ids); without any, each line of stdin is one')
+    .option('--model <name>', 'a model, a directory, a GGUF file, a tokenizer.json or a rank file')
+    .option('--decode', 'the other way: ids to text')
+    .option('--parse-special', 'let the text contain special tokens: <|im_end|> is that token')
+    .option('--no-add-special', "leave out the tokens that the tokenizer's template puts around")
+    .option('--skip-special', 'with --decode: leave special tokens out')
+    .option('--offline', 'use only what is on this machine')
+    .option('--json', 'lines of JSON in (a string or {"text"}) and out ({ids, tokens, offsets})')
+    .action(async (texts: string[], flags) => (await import('./tokenize.ts')).tokenizeCommand(texts, flags));
+
+  verb(program, 'inspect', 'what is in a weight file, a tokenizer.json or a config.json')
+    .argument('<file>', 'a file, or the directory of a model')
+    .option('--json', 'all of it as one object')
+    .action(async (file: string, flags) => (await import('./inspect.ts')).inspectCommand(file, flags));
+
+  verb(program, 'convert', 'between safetensors, GGUF, torch and llama2.c files')
+    .argument('<input>', 'a file, or the directory of a model')
+    .argument('<output>', 'a .gguf file, a .safetensors file, or a new directory for a model')
+    .addOption(new Option('--type <type>', 'of matrices').choices(['f32', 'f16', 'bf16', 'q8_0', 'q4_0']))
+    .addOption(new Option('--names <how>', 'keep: leave names and rows as they are').choices(['auto', 'keep']))
+    .option('--force', 'replace an output that is there')
+    .option('--json', 'the report as one object')
+    .action(async (input: string, output: string, flags) =>
+      (await import('./convert.ts')).convertCommand(input, output, flags),
+    );
+
+  verb(program, 'pull', 'fetch a model, or bring it up to date')
+    .argument('<name>', 'a name of the catalogue, or a hub id: org/name, org/name:file.gguf')
+    .option('--revision <name>', 'branch, tag or commit')
+    .option('--json', 'the result as one object')
+    .action(async (name: string, flags) => (await import('./models.ts')).pullCommand(name, flags));
+
+  verb(program, 'models', 'the models that are here, and those that can be fetched by name')
+    .option('--json', 'as a list of objects')
+    .action(async (flags) => (await import('./models.ts')).modelsCommand(flags));
+
+  verb(program, 'doctor', 'what this machine can do, which backend is in use, and how to get faster')
+    .option('--json', 'as one object')
+    .action(async (flags) => (await import('./doctor.ts')).doctorCommand(flags));
+
+  return program;
+}
+
+function verb(program: Command, name: string, summary: string): Command {
+  const command = program.command(name).description(summary).helpOption('-h, --help', 'print this help');
+  command.addHelpText('after', `\nExamples:\n${EXAMPLES[name].map((line) => `  ${line}`).join('\n')}`);
+  return command;
+}
+
+/** Flags of every verb that opens a model. */
+function modelFlags(command: Command): Command {
+  return command
+    .optionsGroup('Model:')
+    .option('--model <name>', 'a name, a hub id, a directory or a file (default: smollm2-135m-instruct)')
+    .option('--backend <name>', 'where to compute (default: the fastest here; see doctor)')
+    .addOption(new Option('--threads <n>', 'threads to compute with').argParser(wholeFrom(1)))
+    .addOption(
+      new Option('--precision <name>', 'exact: float32 activations; fast: 8-bit ones (default)').choices([
+        'exact',
+        'fast',
+      ]),
+    )
+    .addOption(new Option('--context <n>', 'longest context in tokens').argParser(wholeFrom(1)))
+    .option('--offline', 'use only what is on this machine');
+}
+
+/** A flag for every setting of generation, under its own name. Those that are refused are left out of the help. */
+function settingFlags(command: Command): Command {
+  command.optionsGroup('Settings of generation (defaults: those of the model):');
+  for (const spec of settingTable) {
+    const option = new Option(`--${spec.name} <${valueName(spec)}>`, spec.en);
+    command.addOption(spec.supported === false ? option.hideHelp() : option);
+  }
+  return command;
+}
+
+function valueName({ kind }: SettingSpec): string {
+  switch (kind) {
+    case 'number':
+    case 'integer':
+      return 'n';
+    case 'boolean':
+      return 'true|false';
+    case 'ids':
+      return 'ids';
+    case 'strings':
+      return 'text';
+    default:
+      return 'json';
+  }
+}
+
+/** "1,2,3" as ids. */
+function idList(text: string): number[] {
+  const ids = text
+    .split(/[\s,]+/)
+    .filter(Boolean)
+    .map(Number);
+  if (ids.length > 0 && ids.every((id) => Number.isSafeInteger(id) && id >= 0)) return ids;
+  throw new InvalidArgumentError('Token ids are whole numbers with commas between them: 1,2,3');
+}
+
+function wholeFrom(least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (Number.isSafeInteger(value) && value >= least) return value;
+    throw new InvalidArgumentError(`It has to be a whole number from ${least} up.`);
+  };
+}
+
+/** `--max-new-tokens` is `--max_new_tokens`: settings keep their published names, and hyphens are forgiven. */
+export function forgiveHyphens(args: readonly string[]): string[] {
+  const names = new Set(settingTable.map(({ name }) => name));
+  const end = args.indexOf('--');
+  return args.map((arg, i) => {
+    if (end >= 0 && i > end) return arg;
+    const [, flag, rest] = /^--([a-z_-]+)(=.*)?$/s.exec(arg) ?? [];
+    const name = flag?.replaceAll('-', '_');
+    return name && names.has(name) ? `--${name}${rest ?? ''}` : arg;
+  });
+}
+
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return String((JSON.parse(text) as { readonly version: unknown }).version);
+}
