@@ -81,7 +81,13 @@ export async function* generate(
   );
   const active: Answer[] = [];
   try {
+    let breath = performance.now();
     while (queue.length > 0 || active.length > 0) {
+      // A backend that computes on this thread keeps signals and timers waiting: let them in now and then.
+      if (performance.now() - breath > 50) {
+        await new Promise((resolve) => setTimeout(resolve, 0));
+        breath = performance.now();
+      }
       if (options.signal?.aborted) {
         for (const answer of active) yield* answer.finish('aborted');
         throw new InterruptedError();
