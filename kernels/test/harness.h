@@ -41,10 +41,17 @@ static inline void scale_places(int type, int place[2]) {
   }
 }
 
-/* n elements; with `hostile` any bit pattern, otherwise scales and values of ordinary size. malloc'ed to the byte, for the sanitizer. */
+/* Memory to the byte, for the sanitizer; never NULL. */
+static inline void *memory(int64_t bytes) {
+  void *p = bytes < 0 || bytes > (int64_t)1 << 40 ? NULL : malloc((size_t)(bytes ? bytes : 1));
+  if (!p) abort();
+  return p;
+}
+
+/* n elements; with `hostile` any bit pattern, otherwise scales and values of ordinary size. */
 static inline void *random_array(int type, int64_t n, int hostile) {
   int64_t bytes = ink_row_bytes(type, n), block = ink_block_bytes(type);
-  uint8_t *p = malloc((size_t)(bytes ? bytes : 1));
+  uint8_t *p = memory(bytes);
   for (int64_t i = 0; i < bytes; i++) p[i] = (uint8_t)random_word();
   if (type == INK_I32 || (hostile && type != INK_Q8A)) return p;
   for (int64_t i = 0; i < bytes / block; i++) {

@@ -41,6 +41,16 @@ static float reference_chain(int a_type, const void *a, int64_t a_start, int64_t
     return reference_chain_int8(b_type, (const ink_q8a *)a + a_start / 32, (const uint8_t *)b + ink_row_bytes(b_type, b_start), k);
   }
   float acc = 0;
+  if (ink_is_block_type(b_type)) {
+    for (int64_t i = 0; i < k;) {
+      reference_block block;
+      reference_decode(b_type, (const uint8_t *)b + ink_row_bytes(b_type, b_start + i), &block);
+      for (int j = 0; j < block.elements; j++, i++) {
+        acc = ink_fma(reference_element(a_type, a, a_start + i * a_step), reference_value(&block, j), acc);
+      }
+    }
+    return acc;
+  }
   for (int64_t i = 0; i < k; i++) {
     acc = ink_fma(reference_element(a_type, a, a_start + i * a_step), reference_element(b_type, b, b_start + i * b_step), acc);
   }
@@ -57,7 +67,7 @@ static void test_matmul(int a_type, int b_type, int transpose_a, int transpose_b
   int64_t copies = batch ? batch : 1, size = copies * m * n;
   void *a = random_array(a_type, copies * m * k, options & HOSTILE), *b = random_array(b_type, copies * n * k, options & HOSTILE);
   float *bias = random_array(INK_F32, n, 0), *residual = random_array(INK_F32, size, 0);
-  float *want = malloc((size_t)(size ? size : 1) * 4), *y = malloc((size_t)(size ? size : 1) * 4);
+  float *want = memory(size * 4), *y = memory(size * 4);
   for (int64_t i = 0; i < size; i++) {
     int64_t c = i / (m * n), row = i / n % m, column = i % n;
     float x = reference_chain(a_type, a, c * m * k + (transpose_a ? row : row * k), transpose_a ? m : 1, b_type, b,
@@ -97,8 +107,8 @@ static void test_expert(int a_type, int w_type, int transpose_b, int64_t experts
            transpose_b ? "^T" : "", (long long)experts, (long long)rows, (long long)choices, own);
   int64_t pairs = rows * choices;
   void *x = random_array(a_type, (own ? pairs : rows) * k, 0), *w = random_array(w_type, experts * n * k, 0);
-  int32_t *index = malloc((size_t)pairs * 4);
-  float *y = malloc((size_t)(pairs * n) * 4), *want = malloc((size_t)(pairs * n) * 4);
+  int32_t *index = memory(pairs * 4);
+  float *y = memory(pairs * n * 4), *want = memory(pairs * n * 4);
   for (int64_t i = 0; i < pairs; i++) {
     index[i] = (int32_t)(random_word() % (uint32_t)(experts + 1)) - (random_word() % 16 == 0);
     for (int64_t j = 0; j < n; j++) {
@@ -126,8 +136,9 @@ static void test_expert(int a_type, int w_type, int transpose_b, int64_t experts
 static void test_outer(int64_t experts, int64_t rows, int64_t choices, int own, int64_t m, int64_t n) {
   int64_t pairs = rows * choices, size = experts * m * n;
   float *dy = random_array(INK_F32, pairs * m, 0), *x = random_array(INK_F32, (own ? pairs : rows) * n, 0);
-  int32_t *index = malloc((size_t)pairs * 4 + 1);
-  float *y = malloc((size_t)size * 4), *want = calloc((size_t)size, 4);
+  int32_t *index = memory(pairs * 4);
+  float *y = memory(size * 4), *want = memory(size * 4);
+  memset(want, 0, (size_t)size * 4);
   for (int64_t i = 0; i < pairs; i++) {
     index[i] = (int32_t)(random_word() % (uint32_t)experts);
     if (experts > 3 && index[i] == 2) index[i] = 1; /* one that nobody chooses */
@@ -183,7 +194,7 @@ static void test_quantize8(void) {
       for (int i = 0; i < 32; i++) {
         float v = x[32 * b + i] * inverse;
         v = v != v ? 0 : v > 127 ? 127 : v < -127 ? -127 : v;
-        want[i] = roundf(v);
+        want[i] = roundf(v) + 0.0f; /* no -0 */
         total += (int)want[i];
         got[i] = y[b].q[i];
       }
@@ -261,7 +272,7 @@ static void test_cast(void) {
 static void test_gather(int type, int64_t rows, int64_t width, int hostile) {
   enum { IDS = 7 };
   void *table = random_array(type, rows * width, hostile);
-  float *y = malloc((size_t)(IDS * width) * 4), *want = malloc((size_t)(IDS * width) * 4);
+  float *y = memory(IDS * width * 4), *want = memory(IDS * width * 4);
   int32_t id[IDS] = {0, (int32_t)rows - 1, -1, (int32_t)rows, 1, 0, 2147483647};
   for (int64_t i = 0; i < IDS * width; i++) {
     int64_t row = id[i / width];
@@ -349,7 +360,7 @@ int main(int argc, char **argv) {
     if (block > 1) {
       for (int m = 1; m < 6; m++) test_matmul(INK_Q8A, b, 0, 1, 0, m, 33, 512, HOSTILE);
       test_matmul(INK_Q8A, b, 0, 1, 0, 40, 18, 2048, BIAS | RESIDUAL | IN_PLACE);
-      test_matmul(INK_Q8A, b, 0, 1, 0, 5, 9, 65536 + 256, 0);
+      test_matmul(INK_Q8A, b, 0, 1, 0, 5, 9, 65536 + 256, 0); /* longer than is prepared at once */
       test_matmul(INK_Q8A, b, 0, 1, 3, 5, 19, 256, RESIDUAL);
       test_expert(INK_Q8A, b, 1, 5, 9, 2, 0, 19, 256);
       test_expert(INK_Q8A, b, 1, 3, 40, 2, 1, 33, 256);

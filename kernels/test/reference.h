@@ -125,6 +125,11 @@ static inline void reference_decode(int type, const uint8_t *p, reference_block 
   }
 }
 
+static inline float reference_value(const reference_block *b, int64_t i) {
+  float x = (float)b->code[i] * b->scale[i / b->sub];
+  return b->has_min ? x + b->min[i / b->sub] : x;
+}
+
 /* Element i of an array of any type but q8a. */
 static inline float reference_element(int type, const void *data, int64_t i) {
   switch (type) {
@@ -136,9 +141,7 @@ static inline float reference_element(int type, const void *data, int64_t i) {
       reference_block b;
       int64_t elements = ink_block_elements(type);
       reference_decode(type, (const uint8_t *)data + i / elements * ink_block_bytes(type), &b);
-      int64_t at = i % elements;
-      float x = (float)b.code[at] * b.scale[at / b.sub];
-      return b.has_min ? x + b.min[at / b.sub] : x;
+      return reference_value(&b, i % elements);
     }
   }
 }
