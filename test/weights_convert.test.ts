@@ -261,14 +261,6 @@ describe.skipIf(!existsSync(stories))('stories260k (needs ../shared/data/weights
       /takes 1056540 bytes, the file has 1056536/,
     );
   });
-  it('has a vocabulary', ({ skip }) => {
-    const head = readFileSync(`${stories}tokenizer.bin`).readUInt32LE(0);
-    if (head > 1000) skip("tokenizer.bin here is not llama2.c's: its first word is no length");
-    const { pieces, scores } = readLlama2cTokenizer(new FileSource(`${stories}tokenizer.bin`), 512);
-    expect(pieces).toHaveLength(512);
-    expect(pieces.slice(0, 4)).toEqual(['<unk>', '\n<s>\n', '\n</s>\n', '<0x00>']);
-    expect(scores.every(Number.isFinite)).toBe(true);
-  });
   it('converts to the same GGUF directly and by way of safetensors', () => {
     const input = readLlama2c(new FileSource(`${stories}checkpoint_legacy.bin`));
     const direct = converted(input, { format: 'gguf' });
@@ -278,6 +270,17 @@ describe.skipIf(!existsSync(stories))('stories260k (needs ../shared/data/weights
     for (const [name, entry] of direct.file.tensors)
       expect([name, tensorBytes(second.file.tensors.get(name)!)]).toEqual([name, tensorBytes(entry)]);
   });
+});
+
+it('the vocabulary of stories260k: three special pieces, 256 bytes, 253 learned ones', () => {
+  const path = new URL('./golden/weights/stories260k.tokenizer', import.meta.url);
+  const { pieces, scores } = readLlama2cTokenizer(new MemorySource('t', new Uint8Array(readFileSync(path))), 512);
+  expect(new Set(pieces).size).toBe(512);
+  expect(pieces.slice(0, 4)).toEqual(['<unk>', '\n<s>\n', '\n</s>\n', '<0x00>']);
+  expect([pieces[13], pieces[258], pieces[259], pieces.indexOf(' Lily')]).toEqual(['<0x0A>', '<0xFF>', ' t', 317]);
+  expect(scores.slice(259)).toEqual(Array.from({ length: 253 }, (_, i) => -i));
+  const short = new MemorySource('t', new Uint8Array(readFileSync(path)).subarray(0, 100));
+  expect(() => readLlama2cTokenizer(short, 512)).toThrow(/^t: vocabulary: 512 of at least 8 bytes/);
 });
 
 describe('inspection', () => {

@@ -108,6 +108,18 @@ describe('what is not plain weights', () => {
   it('names an element type that is not read', () => {
     expect(() => readTorch(open('complex.pt'))).toThrow(/torch\.ComplexFloatStorage/);
   });
+  it('spells no list that is named among the storages of an older file: each holds the one before twice', () => {
+    const levels = 60;
+    const lists = Array.from({ length: levels }, (_, i) => [0x5d, 0x28, 0x68, i, 0x68, i, 0x65, 0x71, i + 1]).flat();
+    const bytes = Uint8Array.of(
+      ...[0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e],
+      ...[0x80, 2, 0x4d, 0xe9, 0x03, 0x2e, 0x80, 2, 0x7d, 0x2e, 0x80, 2, 0x7d, 0x2e],
+      ...[0x80, 2, 0x5d, 0x5d, 0x71, 0, ...lists, 0x61, 0x2e],
+    );
+    const start = performance.now();
+    expect(() => readTorch(new MemorySource('m', bytes))).toThrow(/storage keys: a key stands for no storage/);
+    expect(performance.now() - start).toBeLessThan(1000);
+  });
   it('refuses every truncation of every file with one clear error', () => {
     for (const [name, read] of [
       ['every.safetensors', readSafetensors],

@@ -185,7 +185,7 @@ function readLegacy(source: ByteSource): PyValue {
   const keys = readPickle(cursor, host);
   if (!Array.isArray(keys)) throw cursor.error('storage keys', 'they are not a list');
   for (const key of keys) {
-    const storage = storages.get(String(key));
+    const storage = typeof key === 'string' ? storages.get(key) : undefined;
     if (typeof key !== 'string' || !storage || storage.source)
       throw cursor.error('storage keys', 'a key stands for no storage, or twice');
     const where = `storage "${clip(key)}"`;
