@@ -38,10 +38,10 @@ INK_INLINE v8f v8_exp(v8f x) { return v8_exp_pair(x, v8_zero()); }
 INK_INLINE v8f v8_log(v8f x) {
   v8i tiny = (v8i)(x < 1.17549435e-38f);
   v8f scaled = v8_select(tiny, x * 8388608.0f, x);
-  v8i bits = (v8i)scaled;
+  v8u bits = (v8u)scaled;
   /* mantissa in [sqrt(1/2), sqrt(2)) */
-  v8i e = (bits - 0x3f3504f3) >> 23;
-  v8f f = (v8f)(bits - (e << 23)) - 1.0f;
+  v8i e = (v8i)(bits - 0x3f3504f3u) >> 23;
+  v8f f = (v8f)(bits - ((v8u)e << 23)) - 1.0f;
   v8f k = __builtin_convertvector(e, v8f) - v8_select(tiny, v8_set(23.0f), v8_zero());
   /* (log(1+f) - f + f^2/2) / f^3 */
   v8f p = v8_set(0.0697161147145f);

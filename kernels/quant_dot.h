@@ -81,6 +81,7 @@ INK_INLINE void ink_dot_tile(const vub *const *code, int quads, enum ink_code ki
         for (int g = 0; g < groups; g++) {
           vi part = ink_pairs_of_pairs(ink_pairs_unsigned(magnitude[g], ink_with_sign_of(bytes, code[g][i])));
           sum[r][g] = i ? sum[r][g] + part : part;
+          INK_KEEP(sum[r][g]);
         }
       }
     }
@@ -99,6 +100,7 @@ INK_INLINE void ink_dot_tile(const vub *const *code, int quads, enum ink_code ki
         for (int g = 0; g < groups; g++) {
           vh part = ink_pairs_unsigned(code[g][i], bytes);
           pairs[r][g] = i > start ? pairs[r][g] + part : part;
+          INK_KEEP(pairs[r][g]);
         }
       }
     }

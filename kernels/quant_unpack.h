@@ -26,11 +26,11 @@ INK_INLINE void ink_unpack_nibbles(const uint8_t *p, ptrdiff_t stride, vub code[
 /* A fifth bit for 32 codes: bit i of the lane belongs to element i. */
 INK_INLINE void ink_add_fifth_bits(vu bits, vub code[8]) {
   INK_UNROLL
-  for (int i = 0; i < 8; i++) {
-    vu four = bits >> (4 * i) & 15u;
-    /* bits 0, 1, 2, 3 of `four` to bits 0, 8, 16, 24 */
-    vu spread = (four | four << 7 | four << 14 | four << 21) & INK_BYTES(1);
-    code[i] |= (vub)(spread << 4);
+  for (int i = 0; i < 4; i++) {
+    vu byte = vu_repeat_byte(bits, i); /* elements 8i … 8i+7 */
+    vu low = (vu)((vub)(byte & 0x08040201u) != 0), high = (vu)((vub)(byte & 0x80402010u) != 0);
+    code[2 * i] |= (vub)(low & INK_BYTES(16));
+    code[2 * i + 1] |= (vub)(high & INK_BYTES(16));
   }
 }
 

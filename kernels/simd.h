@@ -55,6 +55,16 @@
 #define INK_UNROLL _Pragma("GCC unroll 16")
 #endif
 
+/* Pins the order of additions: compilers reassociate integer sums, and then hold every summand of a tile at once, far more than there
+ * are registers. */
+#if defined(__x86_64__)
+#define INK_KEEP(v) __asm__("" : "+v"(v))
+#elif defined(__aarch64__)
+#define INK_KEEP(v) __asm__("" : "+w"(v))
+#else
+#define INK_KEEP(v) (void)(v)
+#endif
+
 typedef float vf __attribute__((vector_size(INK_W * 4)));
 typedef int32_t vi __attribute__((vector_size(INK_W * 4)));
 typedef uint32_t vu __attribute__((vector_size(INK_W * 4)));
@@ -225,6 +235,20 @@ INK_INLINE vub vub_lookup(const uint8_t table[16], vub index) {
   vub v;
   for (int i = 0; i < 4 * INK_W; i++) v[i] = table[index[i]];
   return v;
+#endif
+}
+
+/* Byte `which` of each lane in all four bytes of the lane. */
+INK_INLINE vu vu_repeat_byte(vu v, int which) {
+#if defined(INK_SIMD_AVX512)
+  return (vu)_mm512_shuffle_epi8((__m512i)v, _mm512_add_epi32(_mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0), _mm512_set1_epi8((char)which)));
+#elif defined(INK_SIMD_AVX2)
+  __m256i lanes = _mm256_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c, 0, 0x04040404, 0x08080808, 0x0c0c0c0c);
+  return (vu)_mm256_shuffle_epi8((__m256i)v, _mm256_add_epi32(lanes, _mm256_set1_epi8((char)which)));
+#else
+  v = v >> (8 * which) & 255u;
+  v |= v << 8;
+  return v | v << 16;
 #endif
 }
 
