@@ -20,7 +20,7 @@ const flags = [
   '-g',
   '-fno-omit-frame-pointer',
   '-fsanitize=address,undefined',
-  '-fno-sanitize-recover=undefined',
+  process.env.SANITIZE_ALL ? '-fsanitize-recover=undefined' : '-fno-sanitize-recover=undefined',
 ];
 await compileAddon({ compiler, target, flags });
 const [command, ...first] = compiler.command;
