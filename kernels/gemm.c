@@ -12,8 +12,8 @@
 #define INK_TILE_M 6 /* 12 of 16 */
 #endif
 
-/* A stretch of k; rows of a packed at once (second-level cache); columns of b packed at once. */
-#define INK_K_STRETCH 256
+/* A stretch of k (at most); rows of a packed at once (second-level cache); columns of b packed at once. */
+#define INK_K_STRETCH 384
 #define INK_A_ROWS (INK_TILE_M * 24)
 #define INK_B_COLUMNS (INK_TILE_N * 64)
 
@@ -143,6 +143,22 @@ static void ink_gemm_step(const ink_product *p, const float *a, const float *b, 
   }
 }
 
+/* Asks for the lines where the sums of a tile rest. */
+INK_INLINE void ink_gemm_prefetch(const ink_product *p, const float *rest, int64_t m, int64_t rows, int64_t n) {
+  for (int64_t r = 0; r < rows; r++) {
+    const float *at = rest ? rest + r * INK_B_COLUMNS : p->y + ink_mapped(p->y_row, m + r) * p->n + n;
+    ink_prefetch(at);
+    ink_prefetch(at + INK_TILE_N - 1);
+  }
+}
+
+/* Equal stretches of k, none longer than INK_K_STRETCH, in whole blocks of b. */
+static int64_t ink_gemm_stretch(const ink_product *p) {
+  int64_t unit = ink_block_elements(p->b_type) == 256 ? 256 : 32, most = INK_K_STRETCH / unit * unit;
+  int64_t parts = (p->k + most - 1) / most;
+  return parts ? (p->k + parts * unit - 1) / (parts * unit) * unit : unit;
+}
+
 /* Rows m0 … m0+rows-1 times the packed stretch of b. */
 static void ink_gemm_rows(const ink_product *p, const ink_packed *packed, int64_t m0, int64_t rows, int64_t n0, int64_t columns,
                           int64_t length, int64_t rest_row, int first, int last) {
@@ -151,6 +167,8 @@ static void ink_gemm_rows(const ink_product *p, const ink_packed *packed, int64_
     for (int64_t i = 0; i < rows; i += INK_TILE_M) {
       int64_t tile_rows = rows - i < INK_TILE_M ? rows - i : INK_TILE_M;
       float *rest = packed->rest ? packed->rest + (rest_row + i) * INK_B_COLUMNS + j : NULL;
+      int64_t next = rows - i - tile_rows < INK_TILE_M ? rows - i - tile_rows : INK_TILE_M;
+      ink_gemm_prefetch(p, rest ? rest + INK_TILE_M * INK_B_COLUMNS : NULL, m0 + i + INK_TILE_M, next, n0 + j);
       ink_gemm_step(p, packed->a + i * length, packed->b + j * length, length, m0 + i, tile_rows, n0 + j, tile_columns, rest,
                     INK_B_COLUMNS, first, last);
     }
@@ -161,8 +179,8 @@ void INK_NAME(ink_product_many)(const ink_product *p, ink_rect part, uint8_t *sc
   ink_packed packed = {(float *)scratch, NULL, NULL};
   packed.b = packed.a + INK_A_ROWS * INK_K_STRETCH;
   /* y cannot hold resting sums while it still holds the residual */
-  int64_t pass = part.m1 - part.m0;
-  if (p->residual && p->k > INK_K_STRETCH) {
+  int64_t pass = part.m1 - part.m0, stretch = ink_gemm_stretch(p);
+  if (p->residual && p->k > stretch) {
     packed.rest = packed.b + INK_B_COLUMNS * INK_K_STRETCH;
     pass = INK_REST_FLOATS / INK_B_COLUMNS / INK_TILE_M * INK_TILE_M;
   }
@@ -170,8 +188,8 @@ void INK_NAME(ink_product_many)(const ink_product *p, ink_rect part, uint8_t *sc
     int64_t pass_end = part.m1 - m < pass ? part.m1 : m + pass;
     for (int64_t n = part.n0; n < part.n1; n += INK_B_COLUMNS) {
       int64_t columns = part.n1 - n < INK_B_COLUMNS ? part.n1 - n : INK_B_COLUMNS;
-      for (int64_t k = 0; k == 0 || k < p->k; k += INK_K_STRETCH) {
-        int64_t length = p->k - k < INK_K_STRETCH ? p->k - k : INK_K_STRETCH;
+      for (int64_t k = 0; k == 0 || k < p->k; k += stretch) {
+        int64_t length = p->k - k < stretch ? p->k - k : stretch;
         ink_pack_b(p, n, columns, k, length, packed.b);
         for (int64_t i = m; i < pass_end; i += INK_A_ROWS) {
           int64_t rows = pass_end - i < INK_A_ROWS ? pass_end - i : INK_A_ROWS;
