@@ -1,42 +1,7 @@
-/** Mutations of files that know a little of their structure, from one seeded stream of random numbers. */
-
-/** mulberry32: a small stream of 32-bit random numbers, repeatable from its seed. */
-export function randomStream(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return (t ^ (t >>> 14)) >>> 0;
-  };
-}
-
-const below = (random, n) => (n > 0 ? random() % n : 0);
-const pick = (random, list) => list[below(random, list.length)];
-
-/** Numbers that break arithmetic: edges of integer types, powers of two, the file's own size. */
-const edges = (size) => [
-  0,
-  1,
-  2,
-  7,
-  8,
-  31,
-  32,
-  127,
-  255,
-  256,
-  0x7fff,
-  0xffff,
-  0x7fffffff,
-  0x80000000,
-  0xffffffff,
-  size - 1,
-  size,
-  size + 1,
-  size * 2,
-];
+/** What the mutants of each format are: half know the format's structure, half are changes of raw bytes. */
+import { mutateGguf } from './gguf.mjs';
+import { below, concat, edges, pick } from './random.mjs';
+import { mutateTorch } from './torch.mjs';
 
 /** Changes of raw bytes: bits, edge numbers in words of 1 to 8 bytes at any place, cuts, repeats, splices. */
 function mutateBytes(random, bytes) {
@@ -80,16 +45,6 @@ function mutateBytes(random, bytes) {
         out.copyWithin(at, from, from + length);
       }
     }
-  }
-  return out;
-}
-
-function concat(...parts) {
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
   }
   return out;
 }
@@ -186,8 +141,8 @@ function mutateSafetensors(random, bytes) {
 /** What each format's files become. */
 export const mutations = {
   safetensors: (random, bytes) => (random() & 1 ? mutateSafetensors(random, bytes) : mutateBytes(random, bytes)),
-  gguf: mutateBytes,
-  torch: mutateBytes,
+  gguf: (random, bytes) => (random() & 1 ? mutateGguf(random, bytes) : mutateBytes(random, bytes)),
+  torch: (random, bytes) => (random() & 1 ? mutateTorch(random, bytes) : mutateBytes(random, bytes)),
   tokenizer(random, bytes) {
     const text = new TextDecoder().decode(bytes);
     if (below(random, 8) === 0) return mutateBytes(random, bytes);

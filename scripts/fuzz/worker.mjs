@@ -11,7 +11,8 @@ import {
   readTorch,
   tensorBytes,
 } from '../../dist/weights/index.js';
-import { mutations, randomStream } from './mutate.mjs';
+import { mutations } from './mutate.mjs';
+import { randomStream } from './random.mjs';
 
 /** Read everything that the file promises, as a loader would. */
 function exercise(file) {
