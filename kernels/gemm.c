@@ -24,6 +24,31 @@ typedef struct {
   float *a, *b, *rest; /* rest: NULL when sums rest in y */
 } ink_packed;
 
+/* Four floats, whatever the width of the registers. */
+typedef float v4f __attribute__((vector_size(16)));
+
+/* `rows` (2 or 4) rows of a side by side: to[k * INK_TILE_M + r] = row[r][k] for k < length. What lies `ahead` bytes further comes next. */
+INK_INLINE void ink_pack_rows(const float *const *row, int rows, int64_t length, int64_t ahead, float *to) {
+  int64_t k = 0;
+  for (; k + 4 <= length; k += 4) {
+    v4f x[4] = {{0}}, out[4];
+    for (int r = 0; r < rows; r++) {
+      memcpy(&x[r], row[r] + k, 16);
+      if (k % 16 == 0) ink_prefetch((const uint8_t *)(row[r] + k) + ahead);
+    }
+    v4f a = __builtin_shufflevector(x[0], x[1], 0, 4, 1, 5), b = __builtin_shufflevector(x[2], x[3], 0, 4, 1, 5);
+    v4f c = __builtin_shufflevector(x[0], x[1], 2, 6, 3, 7), d = __builtin_shufflevector(x[2], x[3], 2, 6, 3, 7);
+    out[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5);
+    out[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
+    out[2] = __builtin_shufflevector(c, d, 0, 1, 4, 5);
+    out[3] = __builtin_shufflevector(c, d, 2, 3, 6, 7);
+    for (int j = 0; j < 4; j++) memcpy(to + (k + j) * INK_TILE_M, &out[j], (size_t)rows * sizeof *to);
+  }
+  for (; k < length; k++) {
+    for (int r = 0; r < rows; r++) to[k * INK_TILE_M + r] = row[r][k];
+  }
+}
+
 /* a[m0 + i][k0 …] for i < rows as [panel][k][INK_TILE_M], zeros below the last row. */
 static void ink_pack_a(const ink_product *p, int64_t m0, int64_t rows, int64_t k0, int64_t length, float *to) {
   for (int64_t i = 0; i < rows; i += INK_TILE_M, to += INK_TILE_M * length) {
@@ -34,13 +59,16 @@ static void ink_pack_a(const ink_product *p, int64_t m0, int64_t rows, int64_t k
       for (int64_t k = 0; k < length; k++) {
         memcpy(to + k * INK_TILE_M, a + ink_mapped(p->a_row, k0 + k) * p->lda, (size_t)count * sizeof *to);
       }
-    } else if (p->a_type == INK_F32) {
-      for (int64_t r = 0; r < count; r++) {
-        const float *a = (const float *)p->a + ink_mapped(p->a_row, m0 + i + r) * p->lda + k0;
-        for (int64_t k = 0; k < length; k++) to[k * INK_TILE_M + r] = a[k];
-      }
     } else {
-      for (int64_t r = 0; r < count; r++) {
+      int64_t r = 0;
+      if (p->a_type == INK_F32 && count == INK_TILE_M) {
+        const float *row[INK_TILE_M];
+        const int64_t ahead = INK_TILE_M * p->lda * (int64_t)sizeof(float);
+        for (int j = 0; j < INK_TILE_M; j++) row[j] = (const float *)p->a + ink_mapped(p->a_row, m0 + i + j) * p->lda + k0;
+        for (; r + 4 <= INK_TILE_M; r += 4) ink_pack_rows(row + r, 4, length, ahead, to + r);
+        for (; r + 2 <= INK_TILE_M; r += 2) ink_pack_rows(row + r, 2, length, ahead, to + r);
+      }
+      for (; r < count; r++) {
         for (int64_t k = 0; k < length; k++) to[k * INK_TILE_M + r] = ink_a_element(p, m0 + i + r, k0 + k);
       }
     }
@@ -80,8 +108,15 @@ static void ink_pack_b(const ink_product *p, int64_t n0, int64_t columns, int64_
   }
 }
 
-/* The tile in registers: acc += a panel · b panel over `length` elements of k. */
-INK_INLINE void ink_gemm_tile(const float *a, const float *b, int64_t length, vf acc[INK_TILE_M][2]) {
+/* The tile in registers: sums += a panel · b panel over `length` elements of k. The sums come from `from` (0 where that is NULL) and go
+ * to `to`, both by rows. */
+INK_INLINE void ink_gemm_tile(const float *a, const float *b, int64_t length, float *const *from, float *const *to) {
+  vf acc[INK_TILE_M][2];
+  INK_UNROLL
+  for (int r = 0; r < INK_TILE_M; r++) {
+    acc[r][0] = from ? vf_load(from[r]) : (vf){0};
+    acc[r][1] = from ? vf_load(from[r] + INK_W) : (vf){0};
+  }
   for (int64_t k = 0; k < length; k++, a += INK_TILE_M, b += INK_TILE_N) {
     vf b0 = vf_load(b), b1 = vf_load(b + INK_W);
     INK_UNROLL
@@ -91,55 +126,43 @@ INK_INLINE void ink_gemm_tile(const float *a, const float *b, int64_t length, vf
       acc[r][1] = vf_fma(x, b1, acc[r][1]);
     }
   }
-}
-
-/* One tile over one stretch: sums come from `rest` (unless this is the first stretch) and go back there, or at the last stretch to y. */
-static void ink_gemm_step(const ink_product *p, const float *a, const float *b, int64_t length, int64_t m, int64_t rows, int64_t n,
-                          int64_t columns, float *rest, int64_t rest_stride, int first, int last) {
-  vf acc[INK_TILE_M][2];
-  float *row[INK_TILE_M];
-  int whole = rows == INK_TILE_M && columns == INK_TILE_N;
-  float edge[INK_TILE_M][INK_TILE_N];
-  for (int r = 0; r < INK_TILE_M; r++) {
-    if (!whole && r >= rows) row[r] = edge[r];
-    else row[r] = rest ? rest + r * rest_stride : p->y + ink_mapped(p->y_row, m + r) * p->n + n;
-  }
-  if (first) {
-    INK_UNROLL
-    for (int r = 0; r < INK_TILE_M; r++) acc[r][0] = acc[r][1] = (vf){0};
-  } else {
-    if (!whole) {
-      memset(edge, 0, sizeof edge);
-      for (int r = 0; r < rows; r++) memcpy(edge[r], row[r], (size_t)columns * sizeof(float));
-    }
-    INK_UNROLL
-    for (int r = 0; r < INK_TILE_M; r++) {
-      const float *from = whole ? row[r] : edge[r];
-      acc[r][0] = vf_load(from);
-      acc[r][1] = vf_load(from + INK_W);
-    }
-  }
-  ink_gemm_tile(a, b, length, acc);
-  if (last && (p->bias || p->residual)) {
-    for (int r = 0; r < rows; r++) {
-      for (int g = 0; g < 2; g++) {
-        int64_t count = columns - g * INK_W < INK_W ? columns - g * INK_W : INK_W;
-        if (count > 0) ink_store_lanes(p, m + r, n + g * INK_W, acc[r][g], 0, (int)count);
-      }
-    }
-    return;
-  }
-  if (last && rest) {
-    for (int r = 0; r < rows; r++) row[r] = p->y + ink_mapped(p->y_row, m + r) * p->n + n;
-  }
   INK_UNROLL
   for (int r = 0; r < INK_TILE_M; r++) {
-    float *to = whole ? row[r] : edge[r];
-    vf_store(to, acc[r][0]);
-    vf_store(to + INK_W, acc[r][1]);
+    vf_store(to[r], acc[r][0]);
+    vf_store(to[r] + INK_W, acc[r][1]);
   }
-  if (!whole) {
-    for (int r = 0; r < rows; r++) memcpy(row[r], edge[r], (size_t)columns * sizeof(float));
+}
+
+/* One tile over one stretch: sums come from `rest`, or where that is NULL from y (unless this is the first stretch), and go back there,
+ * or at the last stretch to y. A tile over the edge, and one with a bias or residual to add, ends in a tile beside y. */
+static void ink_gemm_step(const ink_product *p, const float *a, const float *b, int64_t length, int64_t m, int64_t rows, int64_t n,
+                          int64_t columns, float *rest, int first, int last) {
+  float beside[INK_TILE_M][INK_TILE_N], *y[INK_TILE_M], *sums[INK_TILE_M], *aside[INK_TILE_M];
+  for (int r = 0; r < INK_TILE_M; r++) {
+    y[r] = r < rows ? p->y + ink_mapped(p->y_row, m + r) * p->n + n : NULL;
+    sums[r] = rest ? rest + r * INK_B_COLUMNS : y[r];
+    aside[r] = beside[r];
+  }
+  int ends = last && (p->bias || p->residual || rest), whole = rows == INK_TILE_M && columns == INK_TILE_N;
+  if (whole && !ends) {
+    if (first) ink_gemm_tile(a, b, length, NULL, sums);
+    else ink_gemm_tile(a, b, length, sums, sums);
+    return;
+  }
+  memset(beside, 0, sizeof beside);
+  if (!first) {
+    for (int r = 0; r < rows; r++) memcpy(beside[r], sums[r], (size_t)columns * sizeof(float));
+  }
+  ink_gemm_tile(a, b, length, aside, aside);
+  for (int r = 0; r < rows; r++) {
+    if (ends) {
+      for (int g = 0; g < 2; g++) {
+        int64_t count = columns - g * INK_W < INK_W ? columns - g * INK_W : INK_W;
+        if (count > 0) ink_store_lanes(p, m + r, n + g * INK_W, vf_load(beside[r] + g * INK_W), 0, (int)count);
+      }
+    } else {
+      memcpy(sums[r], beside[r], (size_t)columns * sizeof(float));
+    }
   }
 }
 
@@ -170,7 +193,7 @@ static void ink_gemm_rows(const ink_product *p, const ink_packed *packed, int64_
       int64_t next = rows - i - tile_rows < INK_TILE_M ? rows - i - tile_rows : INK_TILE_M;
       ink_gemm_prefetch(p, rest ? rest + INK_TILE_M * INK_B_COLUMNS : NULL, m0 + i + INK_TILE_M, next, n0 + j);
       ink_gemm_step(p, packed->a + i * length, packed->b + j * length, length, m0 + i, tile_rows, n0 + j, tile_columns, rest,
-                    INK_B_COLUMNS, first, last);
+                    first, last);
     }
   }
 }

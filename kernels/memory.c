@@ -68,13 +68,13 @@ void ink_memory_release(void *memory, size_t bytes) {
 }
 #else
 
-#define HUGE_FROM ((size_t)4 << 20)
-
 void *ink_memory_allocate(size_t bytes) {
   void *memory = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return NULL;
-#if defined(MADV_HUGEPAGE)
-  if (bytes >= HUGE_FROM) madvise(memory, bytes, MADV_HUGEPAGE);
+  /* Small pages: caches and arenas are planned for their largest size and touched here and there, and a huge page would make each of those
+   * places cost two megabytes. */
+#if defined(MADV_NOHUGEPAGE)
+  madvise(memory, bytes ? bytes : 1, MADV_NOHUGEPAGE);
 #endif
   return memory;
 }
