@@ -122,9 +122,11 @@ INK_INLINE vf vf_fma(vf a, vf b, vf c) {
   return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
 #elif defined(INK_SIMD_NEON)
   return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
-#else
+#elif defined(__FMA__) || defined(__aarch64__)
   for (int i = 0; i < INK_W; i++) c[i] = ink_fma(a[i], b[i], c[i]);
   return c;
+#else
+  return a * b + c; /* as ink_fma there: two roundings */
 #endif
 }
 

@@ -1,4 +1,5 @@
 /* memcpy and its kin as single instructions. */
+#define INK_WASM_STRING_C
 #include <string.h>
 
 void *memcpy(void *restrict to, const void *restrict from, size_t n) { return __builtin_memmove(to, from, n); }
