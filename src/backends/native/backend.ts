@@ -26,7 +26,7 @@ export function createNativeBackend(addon: NativeAddon, { threads, variant }: Na
   const host = new Host(addon, pool);
   return {
     info: { name: 'native', variant: addon.poolVariant(pool), threads: addon.poolThreads(pool) },
-    allocate: (byteLength) => new NativeBuffer(new Uint8Array(addon.allocate(byteLength))),
+    allocate: (byteLength) => new NativeBuffer(host.memory(byteLength)),
     adopt: (bytes) => new NativeBuffer(bytes.byteOffset % 4 === 0 ? bytes : host.copyOf(bytes)),
     write: (buffer, offset, bytes) => host.write(own(buffer).bytes, offset, bytes),
     read: (buffer, offset, length) =>
@@ -44,9 +44,16 @@ function own(buffer: BackendBuffer): NativeBuffer {
   return buffer;
 }
 
+/** Address space of one piece; it becomes memory where it is touched. */
+const SMALLEST_SLAB = 2 ** 20;
+const LARGEST_SLAB = 512 * 2 ** 20;
+const ALIGNMENT = 4096;
+
 /** The library, its pool, and the order of everything that touches memory. */
 class Host {
   private turn: Promise<unknown> = Promise.resolve();
+  private slab = new Uint8Array(0);
+  private used = 0;
   private waiting = 0;
 
   constructor(
@@ -71,6 +78,22 @@ class Host {
       const copy = bytes.slice();
       void this.inTurn(async () => memory.set(copy, offset));
     }
+  }
+
+  /**
+   * Zeroed memory. Buffers are cut from a few large pieces of address space: the garbage collector is told of each piece of outside memory,
+   * touched or not, and dozens of them make it collect again and again.
+   */
+  memory(byteLength: number): Uint8Array {
+    if (byteLength > LARGEST_SLAB / 4) return new Uint8Array(this.addon.allocate(byteLength));
+    if (this.used + byteLength > this.slab.byteLength) {
+      const grown = Math.max(2 * this.slab.byteLength, 4 * byteLength, SMALLEST_SLAB);
+      this.slab = new Uint8Array(this.addon.allocate(Math.min(grown, LARGEST_SLAB)));
+      this.used = 0;
+    }
+    const bytes = this.slab.subarray(this.used, this.used + byteLength);
+    this.used += Math.ceil(byteLength / ALIGNMENT) * ALIGNMENT;
+    return bytes;
   }
 
   copyOf(bytes: Uint8Array): Uint8Array {
