@@ -84,18 +84,19 @@ describe.skipIf(!existsSync(`${data}stories260k`))('stories260k (needs ../shared
     const backend = make(2);
     const engine = new Engine(loadModel(file, llama2cToConfig(file), backend), { precision: 'exact' });
     const sequence = engine.sequence([1]);
-    for (let step = 0; step < 40; step++) {
+    let likelihood = 0;
+    for (let step = 0; step < 100; step++) {
       const [logits] = await engine.step([{ sequence, logits: 'last' }]);
-      sequence.append([logits.indexOf(logits.reduce((a, b) => Math.max(a, b)))]);
+      const top = logits.reduce((a, b) => Math.max(a, b));
+      likelihood -= Math.log(logits.reduce((sum, x) => sum + Math.exp(x - top), 0)) / 100;
+      sequence.append([logits.indexOf(top)]);
     }
     await backend.close();
-    // The same tokens that every backend and llama2.c itself choose; their text needs the vocabulary beside the checkpoint.
+    // A model that is put together wrongly doubts itself: with the rotation of Hugging Face's files this is -1.0.
+    expect(likelihood).toBeGreaterThan(-0.6);
     const vocabulary = readFileSync(`${data}stories260k/tokenizer.bin`);
     if (vocabulary.readUInt32LE(0) > 1000) {
-      process.stderr.write('stories260k: tokenizer.bin here is damaged, so only the tokens are compared\n');
-      const other = new Engine(loadModel(file, llama2cToConfig(file), reference.make()), { precision: 'exact' });
-      const [last] = await other.step([{ sequence: other.sequence(sequence.tokens.slice(0, 40)), logits: 'last' }]);
-      expect(last.indexOf(last.reduce((a, b) => Math.max(a, b)))).toBe(sequence.tokens[40]);
+      process.stderr.write('stories260k: tokenizer.bin here is no vocabulary, so the text is not compared\n');
       return;
     }
     const text = tokenizerFromLlama2c(vocabulary, 512).decode(sequence.tokens, { skip_special_tokens: true });

@@ -85,7 +85,9 @@ function openSource(file: WeightFile, family: Family, config: DecoderConfig): So
         file.tensors.get(name) ?? (name.startsWith(prefix) ? file.tensors.get(name.slice(prefix.length)) : undefined)
       );
     };
-    return { file, family, config, find, rowsAreOutputs: false };
+    // llama2.c keeps Meta's order of q and k, whose rotating pairs are neighbours.
+    const fitted = file.format === 'llama2c' ? withNeighbours(config) : config;
+    return { file, family, config: fitted, find, rowsAreOutputs: false };
   }
   const architecture = architectureOf(String(file.metadata.get('general.architecture')));
   const byName = new Map<string, TensorEntry>();
@@ -95,11 +97,15 @@ function openSource(file: WeightFile, family: Family, config: DecoderConfig): So
     if (!hf) continue;
     byName.set(hf.name, entry);
     // Rows of q and k stay where they are: the pairs that rotate together are neighbours then.
-    if (hf.transform === 'permute_qk')
-      fitted = { ...fitted, ropes: fitted.ropes.map((rope) => ({ ...rope, interleaved: true })) };
+    if (hf.transform === 'permute_qk') fitted = withNeighbours(fitted);
     if (hf.transform === 'minus_one') fitted = { ...fitted, norm: { ...fitted.norm, weightOffset: 0 } };
   }
   return { file, family, config: fitted, find: (name) => byName.get(name), rowsAreOutputs: true };
+}
+
+/** The configuration with rotary pairs (2i, 2i + 1). */
+function withNeighbours(config: DecoderConfig): DecoderConfig {
+  return { ...config, ropes: config.ropes.map((rope) => ({ ...rope, interleaved: true })) };
 }
 
 function readParameter(source: Source, { name, shape }: ParameterSpec): Matrix {
