@@ -6,7 +6,7 @@
  *
  * Symbols are bytes (written in the byte alphabet) or characters, with an optional prefix or suffix at word edges.
  */
-import { BYTE_TO_UNIT, byteOfName, codePointAt, nameOfByte, utf8 } from './bytes.ts';
+import { BYTE_TO_UNIT, byteOfName, codePointAt, nameOfByte, writeUtf8 } from './bytes.ts';
 import type { IntList } from './int-list.ts';
 import type { MergeTable } from './merges.ts';
 import { mergeSymbols, type PairRanker, Symbols } from './merging.ts';
@@ -47,6 +47,8 @@ export class Bpe implements Model {
   /** Symbols -> units of the piece, in the byte form. */
   private charStarts = new Int32Array(64);
   private charEnds = new Int32Array(64);
+  /** The UTF-8 bytes of the character at hand. */
+  private readonly scratch = new Uint8Array(4);
   /** A character that opens a word inside longer tokens: where it follows another character no token crosses. */
   private wordMark = -2;
 
@@ -157,23 +159,10 @@ export class Bpe implements Model {
       count++;
     };
     for (let i = 0; i < piece.length; ) {
-      let code = codePointAt(piece, i);
+      const code = codePointAt(piece, i);
       const end = code > 0xffff ? i + 2 : i + 1;
-      if (code >= 0xd800 && code <= 0xdfff) code = 0xfffd;
-      if (code < 0x80) put(code, i, end);
-      else if (code < 0x800) {
-        put(0xc0 | (code >> 6), i, end);
-        put(0x80 | (code & 63), i, end);
-      } else if (code < 0x10000) {
-        put(0xe0 | (code >> 12), i, end);
-        put(0x80 | ((code >> 6) & 63), i, end);
-        put(0x80 | (code & 63), i, end);
-      } else {
-        put(0xf0 | (code >> 18), i, end);
-        put(0x80 | ((code >> 12) & 63), i, end);
-        put(0x80 | ((code >> 6) & 63), i, end);
-        put(0x80 | (code & 63), i, end);
-      }
+      const length = writeUtf8(code, this.scratch);
+      for (let k = 0; k < length; k++) put(this.scratch[k], i, end);
       i = end;
     }
     symbols.count = count;
@@ -238,15 +227,20 @@ export class Bpe implements Model {
   /** Appends the byte tokens of a character; false when one is missing. */
   private fallBack(piece: string, start: number, end: number, out: IntList, spans: boolean, offset: number): boolean {
     const { byteIds } = this;
-    const unit = piece.charCodeAt(start);
-    if (unit < 0x80) {
-      if (byteIds[unit] < 0) return false;
-      put(out, byteIds[unit], spans, start + offset, end + offset);
-      return true;
+    const before = out.length;
+    for (let i = start; i < end; ) {
+      const code = codePointAt(piece, i);
+      const length = writeUtf8(code, this.scratch);
+      for (let k = 0; k < length; k++) {
+        const id = byteIds[this.scratch[k]];
+        if (id < 0) {
+          out.length = before;
+          return false;
+        }
+        put(out, id, spans, start + offset, end + offset);
+      }
+      i += code > 0xffff ? 2 : 1;
     }
-    const bytes = utf8(piece.slice(start, end));
-    for (const byte of bytes) if (byteIds[byte] < 0) return false;
-    for (const byte of bytes) put(out, byteIds[byte], spans, start + offset, end + offset);
     return true;
   }
 }

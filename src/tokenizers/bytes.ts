@@ -25,6 +25,31 @@ export function utf8(text: string): Uint8Array {
   return encoder.encode(text);
 }
 
+/** Writes the UTF-8 bytes (up to 4) of one code point, a lone surrogate as U+FFFD, and returns how many they are. */
+export function writeUtf8(code: number, bytes: Uint8Array): number {
+  if (code < 0x80) {
+    bytes[0] = code;
+    return 1;
+  }
+  if (code < 0x800) {
+    bytes[0] = 0xc0 | (code >> 6);
+    bytes[1] = 0x80 | (code & 63);
+    return 2;
+  }
+  if (code >= 0xd800 && code <= 0xdfff) code = 0xfffd;
+  if (code < 0x10000) {
+    bytes[0] = 0xe0 | (code >> 12);
+    bytes[1] = 0x80 | ((code >> 6) & 63);
+    bytes[2] = 0x80 | (code & 63);
+    return 3;
+  }
+  bytes[0] = 0xf0 | (code >> 18);
+  bytes[1] = 0x80 | ((code >> 12) & 63);
+  bytes[2] = 0x80 | ((code >> 6) & 63);
+  bytes[3] = 0x80 | (code & 63);
+  return 4;
+}
+
 /** The text of UTF-8 bytes; each maximal damaged part becomes one U+FFFD, and a byte order mark stays. */
 export function fromUtf8(bytes: Uint8Array): string {
   return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
