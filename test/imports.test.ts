@@ -18,9 +18,10 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   prompts: [],
   models: ['backends', 'tensor', 'weights'],
   generation: ['models', 'backends', 'tensor', 'tokenizers', 'prompts', 'hub'],
-  node: ['generation', 'models', 'backends', 'tensor', 'tokenizers', 'weights', 'prompts', 'hub'],
-  index: ['node', 'generation', 'models', 'backends', 'tensor', 'tokenizers', 'weights', 'prompts', 'hub'],
-  cli: ['node', 'generation', 'models', 'backends', 'tensor', 'tokenizers', 'weights', 'prompts', 'hub'],
+  training: ['models', 'backends', 'tensor', 'tokenizers', 'weights'],
+  node: ['training', 'generation', 'models', 'backends', 'tensor', 'tokenizers', 'weights', 'prompts', 'hub'],
+  index: ['node', 'training', 'generation', 'models', 'backends', 'tensor', 'tokenizers', 'weights', 'prompts', 'hub'],
+  cli: ['node', 'training', 'generation', 'models', 'backends', 'tensor', 'tokenizers', 'weights', 'prompts', 'hub'],
 };
 
 const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
