@@ -18,7 +18,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   prompts: [],
   models: ['backends', 'tensor', 'weights'],
   generation: ['models', 'backends', 'tensor', 'tokenizers', 'prompts', 'hub'],
-  training: ['models', 'backends', 'tensor', 'tokenizers', 'weights'],
+  training: ['models', 'backends', 'tensor', 'tokenizers', 'weights', 'hub'],
   node: ['training', 'generation', 'models', 'backends', 'tensor', 'tokenizers', 'weights', 'prompts', 'hub'],
   index: ['node', 'training', 'generation', 'models', 'backends', 'tensor', 'tokenizers', 'weights', 'prompts', 'hub'],
   cli: ['node', 'training', 'generation', 'models', 'backends', 'tensor', 'tokenizers', 'weights', 'prompts', 'hub'],

@@ -21,13 +21,15 @@ interface GptShape {
 function gpt(raw: ConfigReader, model_type: string, shape: GptShape): DecoderConfig {
   const { n_embd, n_head } = shape;
   const head_dim = n_embd / n_head;
+  // A key of ours: a model trained without biases. Its files hold zeros for them, which other tools read.
+  const bias = raw.optional('bias', 'boolean') ?? true;
   return {
     model_type,
     vocab_size: raw.size('vocab_size'),
     n_embd,
     n_positions: shape.n_positions,
     layers: shape.layers,
-    norm: { kind: 'layer', eps: shape.eps, weightOffset: 0, bias: true },
+    norm: { kind: 'layer', eps: shape.eps, weightOffset: 0, bias },
     arrangement: 'pre',
     finalNorm: true,
     learnedPositions: true,
@@ -38,11 +40,11 @@ function gpt(raw: ConfigReader, model_type: string, shape: GptShape): DecoderCon
       head_dim,
       scale: 1 / Math.sqrt(head_dim),
       softcap: 0,
-      bias: { qkv: true, output: true },
+      bias: { qkv: bias, output: bias },
       qkNorm: false,
       sinks: false,
     }),
-    mlp: { kind: 'plain', activation: shape.activation, width: shape.width, bias: true },
+    mlp: { kind: 'plain', activation: shape.activation, width: shape.width, bias },
     experts: null,
     embeddingScale: 1,
     tied: raw.optional('tie_word_embeddings', 'boolean') ?? true,
@@ -131,7 +133,7 @@ export const gptNeo: Family = {
       eps: raw.optional('layer_norm_epsilon', 'number') ?? 1e-5,
     });
     // GPT-Neo was trained without the factor 1/sqrt(D).
-    return { ...config, attention: { ...config.attention, scale: 1, bias: { qkv: false, output: true } } };
+    return { ...config, attention: { ...config.attention, scale: 1, bias: { ...config.attention.bias, qkv: false } } };
   },
   modules: {
     ...gptModules,
