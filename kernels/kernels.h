@@ -28,7 +28,11 @@
   X(INK_ATTENTION_GRAD, ink_attention_grad) \
   X(INK_KV_WRITE, ink_kv_write) \
   X(INK_PAGED_ATTENTION, ink_paged_attention) \
-  X(INK_RANDOM, ink_random)
+  X(INK_RANDOM, ink_random) \
+  X(INK_ADAMW, ink_adamw) \
+  X(INK_MOMENTUM, ink_momentum) \
+  X(INK_DESCEND, ink_descend) \
+  X(INK_ACCUMULATE, ink_accumulate)
 
 /* Kernels with a variant for every instruction set. */
 #define INK_WIDE_KERNELS(X) \

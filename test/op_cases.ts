@@ -201,6 +201,21 @@ const twelve: readonly ElementwiseInstruction[] = Array.from({ length: 11 }, (_,
   operands: [i === 0 ? 0 : 11 + i, i + 1],
 }));
 
+/** The second moments are positive; rates are those of step 3. */
+const adamwCase = (shape: readonly number[], scale: number): OpCase<'adamw'> => ({
+  inputs: [
+    given(shape),
+    given(shape),
+    given(shape, (i, u, of) => 0.01 + Math.abs(normal(i, u, of))),
+    given(shape),
+    given([1], list(scale)),
+    given([3], list(0.01, 1 - 0.9 ** 3, 1 - 0.95 ** 3)),
+  ],
+  attrs: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 },
+});
+/** Two roundings of numbers near 1. */
+const once2: Tolerance = { relative: 2e-7, absolute: 2e-7 };
+
 // --------------------------------------------------------------------------------------------------------------------------- matrices
 
 function matmulCase(
@@ -983,6 +998,40 @@ export const opCases: OpCases = {
         flops: 5 * 256 * 256 * 576,
       },
     ],
+  },
+  adamw: {
+    tolerance: { relative: 1e-6, absolute: 1e-7 },
+    cases: [[1], [7], [16], [3, 37], [5, 263]].flatMap((shape) =>
+      [0.5, Number.NaN, Number.POSITIVE_INFINITY].map((scale) => adamwCase(shape, scale)),
+    ),
+    bench: [adamwCase([576, 1536], 0.5)],
+  },
+  momentum: {
+    tolerance: once2,
+    cases: [[1], [7], [3, 37]].flatMap((shape) =>
+      [0.5, Number.NaN].map((scale) => ({
+        inputs: [given(shape), given(shape), given([1], list(scale))],
+        attrs: { keep: 0.9, take: 0.25 },
+      })),
+    ),
+    bench: [],
+  },
+  descend: {
+    tolerance: once2,
+    cases: [[1], [7], [3, 37]].flatMap((shape) =>
+      [0.5, Number.NEGATIVE_INFINITY].map((scale) => ({
+        inputs: [given(shape), given(shape), given([1], list(scale)), given([1], list(0.01))],
+        attrs: { factor: 1.5, weightDecay: 0.1 },
+      })),
+    ),
+    bench: [],
+  },
+  accumulate: {
+    tolerance: 'exact',
+    cases: [[1], [7], [3, 37]].flatMap((shape) =>
+      [true, false].map((keep) => ({ inputs: [given(shape), given(shape)], attrs: { keep } })),
+    ),
+    bench: [],
   },
   kvWrite: {
     tolerance: 'exact',

@@ -92,7 +92,7 @@ export function checkLayout({ graph, plan }: Traced): void {
     for (const input of present) read(input, `step ${number} (${op})`);
     const { mutates, inPlace } = rowOf(op);
     inputs.forEach((input, which) => {
-      if (input < 0 || !overlap(ranges[input], ranges[output]) || mutates === which) return;
+      if (input < 0 || !overlap(ranges[input], ranges[output]) || mutates?.includes(which)) return;
       const what = `step ${number} (${op}) writes over input ${which}`;
       expect(
         inPlace === 'all' || inPlace?.includes(which) || inputs.some((other, i) => i !== which && other === input),
@@ -103,7 +103,8 @@ export function checkLayout({ graph, plan }: Traced): void {
       const others = inputs.filter((other, i) => i !== which && other >= 0 && overlap(ranges[other], ranges[output]));
       if (inPlace !== 'all') expect(others, what).toEqual([]);
     });
-    if (mutates !== undefined) expect(same(ranges[inputs[mutates]], ranges[output])).toBe(true);
+    if (mutates) expect(same(ranges[inputs[mutates[0]]], ranges[output])).toBe(true);
+    for (const which of mutates ?? []) write(inputs[which]);
     write(output);
   }
   for (const [name, tensor] of Object.entries(graph)) {

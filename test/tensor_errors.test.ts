@@ -41,6 +41,7 @@ const binary: readonly Refusal<'add'>[] = [
 const none = { transposeA: false, transposeB: false };
 const byRows = { transposeA: false, transposeB: true };
 const attention = { scale: 1, window: 0, softcap: 0 };
+const adam = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0 };
 const layer = { kind: 'layer', eps: 1e-5, weightOffset: 0 } as const;
 
 type Refusals = { readonly [K in OpName]: readonly Refusal<K>[] };
@@ -250,6 +251,19 @@ const refusals: Refusals = {
     [[i(3)], { shape: [2] }, /the key is i32 \(4\)/],
     [[x(4)], { shape: [2] }, /the key is i32/],
   ],
+
+  adamw: [
+    [[x(3), x(3), x(4), x(3), x(1), x(3)], adam, /f32 tensors of one shape, not f32\(3\), f32\(3\), f32\(4\)/],
+    [[t('bf16', 3), x(3), x(3), x(3), x(1), x(3)], adam, /not bf16\(3\)/],
+    [[x(3), x(3), x(3), x(3), x(2), x(3)], adam, /input 4 has to be f32 \(1\), not f32\(2\)/],
+    [[x(3), x(3), x(3), x(3), x(1), x(2)], adam, /input 5 has to be f32 \(3\), not f32\(2\)/],
+  ],
+  momentum: [
+    [[x(3), x(2), x(1)], { keep: 0.9, take: 1 }, /one shape/],
+    [[x(3), x(3), x(3)], { keep: 0.9, take: 1 }, /input 2 has to be f32 \(1\)/],
+  ],
+  descend: [[[x(3), x(3), x(1), i(1)], { factor: 1, weightDecay: 0 }, /input 3 has to be f32 \(1\), not i32\(1\)/]],
+  accumulate: [[[x(3), x(1, 3)], { keep: true }, /one shape, not f32\(3\), f32\(1, 3\)/]],
 };
 
 describe('refused while the graph is built', () => {

@@ -221,10 +221,23 @@ describe('changes in place', () => {
     }
   });
 
+  it('let those that were made before them read what was there', async () => {
+    const c = cache();
+    const before = f.affine(f.reshape(c, [8]), 2, 0);
+    const written = f.kvWrite(c, x(), slots);
+    for (const { backend } of backends) {
+      const buffer = backend.adopt(new Uint8Array(Float32Array.of(0, 0, 0, 0, 0, 0, 7, 8).buffer));
+      const loaded = backend.load(compile({ before, written }), { cache: buffer });
+      const run = () => loaded.run({ inputs: { x: Float32Array.of(5, 6) }, outputs: ['before'] });
+      expect([...(await run()).before]).toEqual([0, 0, 0, 0, 0, 0, 14, 16]);
+      expect([...(await run()).before]).toEqual([0, 0, 0, 0, 0, 0, 10, 12]);
+    }
+  });
+
   it('are refused where their order would be chance', () => {
     const c = cache();
     const written = f.kvWrite(c, x(), slots);
-    expect(() => compile({ written, before: f.exp(c) })).toThrow(/kvWrite: .*changed in place and used elsewhere/);
+    expect(() => compile({ written, after: f.exp(c) })).toThrow(/kvWrite: .*changed in place and used elsewhere/);
     expect(() => compile({ written, c })).toThrow(/used elsewhere/);
     const viewed = f.reshape(f.reshape(c, [8]), [2, 1, 2, 2]);
     expect(() => compile({ a: f.kvWrite(viewed, x(), slots), c })).toThrow(/used elsewhere/);

@@ -5,7 +5,7 @@ import { planBarriers } from './passes/barriers.ts';
 import { fuse } from './passes/fuse.ts';
 import { layOut } from './passes/layout.ts';
 import { applyPrecision, type Precision } from './passes/precision.ts';
-import { countUses, type NamedTensors } from './passes/rebuild.ts';
+import { isOp, isView, type NamedTensors } from './passes/rebuild.ts';
 import { share } from './passes/share.ts';
 import type { Plan } from './plan.ts';
 import { DimVar } from './shape.ts';
@@ -21,13 +21,17 @@ export interface CompileOptions {
 /**
  * Compile the graph under `outputs`. Ops that change a parameter in place (`kvWrite`) belong among the outputs, or the
  * change is not made; whoever wants the changed tensor uses the op's result. Throws ShapeError when two inputs or parameters
- * share a name, and when a tensor that is changed in place is used a second time: which of the two came first would be chance.
+ * share a name, and when a tensor that is changed in place is used by an op made later, or is itself an output: whoever reads it
+ * then would see the change or not by chance. Ops made before the change read what was there before it.
  */
 export function compile(outputs: NamedTensors, options: CompileOptions = {}): Plan {
   checkNames(outputs);
   checkChanges(outputs);
   let graph = share(applyPrecision(share(outputs), options.precision ?? 'exact'));
-  if (options.fuse !== false) graph = fuse(graph);
+  if (options.fuse !== false) {
+    graph = fuse(graph);
+    checkChanges(graph);
+  }
   const dims = dimensionVariables(graph);
   return planBarriers({ dims, ...layOut(graph) });
 }
@@ -42,20 +46,29 @@ function checkNames(outputs: NamedTensors): void {
 }
 
 function checkChanges(outputs: NamedTensors): void {
-  const uses = countUses(outputs);
-  for (const { origin } of reachable(Object.values(outputs))) {
-    if (origin.kind !== 'op') continue;
-    const { mutates } = rowOf(origin.op);
-    let target: Tensor | null = mutates === undefined ? null : origin.inputs[mutates];
-    while (target) {
-      if (target.origin.kind === 'constant') throw new ShapeError(origin.op, `${target} cannot be changed`);
-      if (uses.get(target)! > 1) {
-        throw new ShapeError(
-          origin.op,
-          `${target} is changed in place and used elsewhere; use the result of ${origin.op}`,
-        );
+  const tensors = reachable(Object.values(outputs));
+  /** The last that reads a tensor's memory as it is: the greatest id of its users, and of users of its views. */
+  const lastReader = new Map<Tensor, number>();
+  const read = (tensor: Tensor, reader: number) =>
+    lastReader.set(tensor, Math.max(lastReader.get(tensor) ?? -1, reader));
+  for (const tensor of Object.values(outputs)) read(tensor, Number.POSITIVE_INFINITY);
+  for (const tensor of tensors.reverse()) {
+    if (!isOp(tensor)) continue;
+    for (const input of tensor.inputs) read(input, isView(tensor) ? (lastReader.get(tensor) ?? -1) : tensor.id);
+  }
+  for (const tensor of tensors) {
+    if (!isOp(tensor)) continue;
+    const { op, inputs } = tensor.origin;
+    for (const which of rowOf(op).mutates ?? []) {
+      let target: Tensor | null = inputs[which];
+      while (target) {
+        if (target.origin.kind === 'constant') throw new ShapeError(op, `${target} cannot be changed`);
+        const twice = inputs.filter((input) => input === target).length > 1;
+        if (twice || lastReader.get(target)! > tensor.id) {
+          throw new ShapeError(op, `${target} is changed in place and used elsewhere; use the result of ${op}`);
+        }
+        target = target.origin.kind === 'op' && target.origin.op === 'reshape' ? target.origin.inputs[0] : null;
       }
-      target = target.origin.kind === 'op' && target.origin.op === 'reshape' ? target.origin.inputs[0] : null;
     }
   }
 }

@@ -191,5 +191,27 @@ export function pagedAttention(
   return apply('pagedAttention', [q, cache.k, cache.v, at.tables, at.rows, at.positions, sinks], attrs);
 }
 
+/** A step of AdamW: changes p, m and v in place. `rates` (3) are the learning rate and 1 - beta1^t, 1 - beta2^t of step t. */
+export function adamw(
+  state: { readonly p: Tensor; readonly m: Tensor; readonly v: Tensor },
+  grad: Tensor,
+  scale: Tensor,
+  rates: Tensor,
+  attrs: OpAttrs['adamw'],
+): Tensor {
+  return apply('adamw', [state.p, state.m, state.v, grad, scale, rates], attrs);
+}
+/** Blend a gradient into a buffer in place. */
+export function momentum(buffer: Tensor, grad: Tensor, scale: Tensor, attrs: OpAttrs['momentum']): Tensor {
+  return apply('momentum', [buffer, grad, scale], attrs);
+}
+/** Step a parameter down a direction in place. */
+export function descend(p: Tensor, direction: Tensor, scale: Tensor, rate: Tensor, attrs: OpAttrs['descend']): Tensor {
+  return apply('descend', [p, direction, scale, rate], attrs);
+}
+/** Add x to a total in place, or start the total with x. */
+export const accumulate = (total: Tensor, x: Tensor, keep: boolean): Tensor =>
+  apply('accumulate', [total, x], { keep });
+
 /** Uniform numbers in [0, 1): a pure function of key (4) i32 and the index of the element. */
 export const random = (key: Tensor, shape: Shape): Tensor => apply('random', [key], { shape });

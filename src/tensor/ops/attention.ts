@@ -274,7 +274,7 @@ export const attentionRows = {
       return data;
     },
     kernel: { opcode: 'kvWrite' },
-    mutates: 0,
+    mutates: [0],
   } satisfies OpRow<None>,
 
   pagedAttention: {

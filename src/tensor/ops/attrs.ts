@@ -96,6 +96,20 @@ export interface OpAttrs extends UnaryAttrs, BinaryAttrs {
   readonly pagedAttention: AttentionAttrs;
 
   readonly random: { readonly shape: Shape };
+
+  /** `weightDecay` is decoupled: each step keeps 1 - rate * weightDecay of the parameter (Loshchilov and Hutter 2019). */
+  readonly adamw: {
+    readonly beta1: number;
+    readonly beta2: number;
+    readonly eps: number;
+    readonly weightDecay: number;
+  };
+  /** The buffer becomes keep * buffer + take * gradient. */
+  readonly momentum: { readonly keep: number; readonly take: number };
+  /** `factor` is this parameter's own factor on the rate. */
+  readonly descend: { readonly factor: number; readonly weightDecay: number };
+  /** Whether the total is kept, or starts anew. */
+  readonly accumulate: { readonly keep: boolean };
 }
 
 export type OpName = keyof OpAttrs;

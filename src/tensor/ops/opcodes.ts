@@ -31,6 +31,10 @@ export const opcodes = {
   kvWrite: 25,
   pagedAttention: 26,
   random: 27,
+  adamw: 28,
+  momentum: 29,
+  descend: 30,
+  accumulate: 31,
 } as const;
 
 export type OpcodeName = keyof typeof opcodes;

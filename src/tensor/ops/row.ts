@@ -45,8 +45,8 @@ export interface OpRow<A> {
   reference(inputs: readonly (Value | null)[], attrs: A, output: readonly number[]): Numbers;
   /** The compiled kernel; `view` when the result is the first input's memory under another shape. */
   readonly kernel: KernelCall<A> | 'view';
-  /** The input whose memory the result must be: the op changes it in place. */
-  readonly mutates?: number;
+  /** The inputs that the op changes in place; the result is the memory of the first. */
+  readonly mutates?: readonly number[];
   /** Inputs whose memory the result may take over when nothing else needs them: each element is read before it is written. */
   readonly inPlace?: readonly number[] | 'all';
 }

@@ -8,6 +8,7 @@ import { elementwiseRows } from './elementwise.ts';
 import { lookupRows } from './lookup.ts';
 import { lossRows } from './loss.ts';
 import { matmulRows } from './matmul.ts';
+import { optimizerRows } from './optimizer.ts';
 import { reduceRows } from './reduce.ts';
 import type { OpRow } from './row.ts';
 import { shapeRows } from './shape_ops.ts';
@@ -22,6 +23,7 @@ export const opTable: OpTable = {
   ...lookupRows,
   ...lossRows,
   ...attentionRows,
+  ...optimizerRows,
 };
 
 /** The row of an op whose attributes are not known by type: what passes and backends work with. */

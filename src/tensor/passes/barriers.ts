@@ -1,5 +1,6 @@
 /** Which steps have to wait: those that touch memory which an unfinished step writes, or write what an unfinished step reads. */
 import { byteLength } from '../dtype.ts';
+import { rowOf } from '../ops/table.ts';
 import type { Plan, PlanTensor } from '../plan.ts';
 import { sizeMax } from '../shape.ts';
 
@@ -14,14 +15,15 @@ export function planBarriers(plan: Plan): Plan {
   let writes: Range[] = [];
   const steps = plan.steps.map((step) => {
     const read = step.inputs.filter((input) => input >= 0).map((input) => rangeOf(plan.tensors[input]));
-    const write = rangeOf(plan.tensors[step.output]);
-    const barrier = meets(writes, read) || meets(writes, [write]) || meets(reads, [write]);
+    const changed = (rowOf(step.op).mutates ?? []).map((which) => step.inputs[which]);
+    const write = [step.output, ...changed].map((tensor) => rangeOf(plan.tensors[tensor]));
+    const barrier = meets(writes, read) || meets(writes, write) || meets(reads, write);
     if (barrier) {
       reads = [];
       writes = [];
     }
     reads.push(...read);
-    writes.push(write);
+    writes.push(...write);
     return { ...step, barrier };
   });
   return { ...plan, steps };

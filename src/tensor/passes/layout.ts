@@ -15,7 +15,7 @@ import {
 } from '../plan.ts';
 import { dimMax, sameShape, sizeMax } from '../shape.ts';
 import { reachable, type Tensor } from '../tensor.ts';
-import { isOp, type NamedTensors, type OpTensor } from './rebuild.ts';
+import { isOp, isView, type NamedTensors, type OpTensor } from './rebuild.ts';
 
 const ALIGNMENT = 64;
 /** As many dimensions as kernels know (kernels/ink.h). */
@@ -108,12 +108,6 @@ function bytesOf(tensor: Tensor): number {
   return byteLength(tensor.dtype, sizeMax(tensor.shape));
 }
 
-/** Ops whose result is their input's memory: a reshape, or a cut along the outermost dimension. */
-function isView(tensor: OpTensor): boolean {
-  const { op, attrs } = tensor.origin;
-  return op === 'reshape' || (op === 'slice' && attrs.axis === 0);
-}
-
 /** The step after which nobody reads a tensor or a view of it. */
 function lastUses(order: readonly Tensor[], steps: readonly OpTensor[], outputs: NamedTensors): Map<Tensor, number> {
   const last = new Map<Tensor, number>();
@@ -139,7 +133,7 @@ function sharedPlace(tensor: OpTensor, places: ReadonlyMap<Tensor, Place>, step:
     const rest = sizeMax(inputs[0]!.shape.slice(1));
     return { storage, offset: offset + byteLength(tensor.dtype, attrs.start * rest) };
   }
-  if (row.mutates !== undefined) return places.get(inputs[row.mutates]!)!;
+  if (row.mutates) return places.get(inputs[row.mutates[0]]!)!;
   const candidates = row.inPlace === 'all' ? inputs.map((_, i) => i) : (row.inPlace ?? []);
   for (const i of candidates) {
     const input = inputs[i];

@@ -11,6 +11,11 @@ export function isOp(tensor: Tensor): tensor is OpTensor {
   return tensor.origin.kind === 'op';
 }
 
+/** Ops whose result is their input's memory: a reshape, or a cut along the outermost dimension. */
+export function isView({ origin: { op, attrs } }: OpTensor): boolean {
+  return op === 'reshape' || (op === 'slice' && attrs.axis === 0);
+}
+
 /**
  * A copy of the graph under `outputs` in which each op's result is replaced by what `change` makes of it. `change` gets the old
  * tensor and its inputs as they are after their own change, and returns null to keep the op as it is.

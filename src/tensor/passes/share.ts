@@ -14,7 +14,7 @@ export function share(outputs: NamedTensors): NamedTensors {
   const seen = new Map<string, Tensor>();
   return rebuild(outputs, (old, inputs) => {
     const { op, attrs } = old.origin;
-    if (rowOf(op).mutates !== undefined) return null;
+    if (rowOf(op).mutates) return null;
     const key = `${op} ${JSON.stringify(attrs, exactly)} ${inputs.map((input) => input?.id ?? '-').join(' ')}`;
     const tensor = seen.get(key) ?? withInputs(old, inputs);
     seen.set(key, tensor);
