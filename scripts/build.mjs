@@ -1,39 +1,91 @@
 /** Builds what is stale: TypeScript to dist/, C to build/native/. Prints one line for each thing it does, on stderr. */
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { bundleCommandLine } from './bundle.mjs';
 import { filesUnder, hashFiles } from './hash.mjs';
-import { buildNative, root } from './native.mjs';
+import { withLock } from './lock.mjs';
+import { buildNative, nativeIsCurrent, root } from './native.mjs';
 
 const say = (text) => process.stderr.write(`inkstone: ${text}\n`);
+const dist = join(root, 'dist');
 
-/** Compile src/ to dist/ unless dist/ was made from the same sources. */
-function buildTypeScript() {
+/** What dist/ is made from, as one hash. */
+function sourceHash() {
   const files = filesUnder(join(root, 'src'), (file) => /\.(ts|json)$/.test(file));
-  const hash = hashFiles(root, [...files, join(root, 'tsconfig.json'), join(root, 'package.json')]);
-  const stamp = join(root, 'dist', '.stamp');
-  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) return;
-  say('compiling TypeScript');
-  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-  const { status, stdout } = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.json')], {
-    encoding: 'utf8',
-  });
-  if (status !== 0) {
-    process.stderr.write(stdout);
-    say('TypeScript did not compile');
-    process.exit(1);
-  }
-  mkdirSync(join(root, 'dist'), { recursive: true });
-  writeFileSync(stamp, hash);
+  const makers = ['tsconfig.json', 'package.json', 'scripts/build.mjs', 'scripts/bundle.mjs'];
+  return hashFiles(root, [...files, ...makers.map((name) => join(root, name))]);
 }
 
-export async function build() {
-  buildTypeScript();
-  const native = await buildNative({ say });
+function isCurrent(hash) {
+  const stamp = join(dist, '.stamp');
+  return existsSync(stamp) && readFileSync(stamp, 'utf8') === hash;
+}
+
+/**
+ * Compile src/ to dist/. The new tree is made beside it and takes its place when it is whole: a program that starts meanwhile finds one or the
+ * other, and files whose source is gone go with the old one. Answers whether it compiled.
+ */
+async function buildTypeScript(hash) {
+  say('compiling TypeScript');
+  const next = join(root, 'build', `dist.${process.pid}`);
+  const before = `${next}.before`;
+  try {
+    const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+    const { code, output } = await run([tsc, '-p', join(root, 'tsconfig.json'), '--outDir', next]);
+    if (code !== 0) {
+      process.stderr.write(output);
+      say('TypeScript did not compile');
+      return false;
+    }
+    try {
+      await bundleCommandLine(next);
+    } catch (error) {
+      say(`the command line is not bundled, so it starts more slowly: ${String(error.message).split('\n')[0]}`);
+    }
+    writeFileSync(join(next, '.stamp'), hash);
+    if (existsSync(dist)) renameSync(dist, before);
+    renameSync(next, dist);
+    return true;
+  } finally {
+    for (const folder of [next, before]) rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Run a script of Node's; not in this thread, so that the lock can be kept alive. */
+function run(args) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    let output = '';
+    child.stdout.setEncoding('utf8').on('data', (text) => {
+      output += text;
+    });
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, output }));
+  });
+}
+
+/** Whether a build would find nothing to do. */
+export function isBuilt() {
+  return isCurrent(sourceHash()) && nativeIsCurrent();
+}
+
+/** Do something that changes node_modules, dist or build, after whoever is at it in this checkout. */
+export async function inTurn(work) {
+  mkdirSync(join(root, 'build'), { recursive: true });
+  return withLock(join(root, 'build', 'lock'), work, () => say('waiting for another start or build to end'));
+}
+
+/** Build what is stale; to be called in turn. Answers whether the TypeScript compiled. */
+export async function build({ strict = false } = {}) {
+  const hash = sourceHash();
+  if (!isCurrent(hash) && !(await buildTypeScript(hash))) return false;
+  const native = await buildNative({ say, strict });
   if (native.state === 'none' && process.env.INKSTONE_QUIET !== '1') say(`using WebAssembly: ${native.reason}`);
+  return true;
 }
 
 if (process.argv[1] && import.meta.url.endsWith(process.argv[1].replaceAll('\\', '/').split('/').at(-1))) {
-  if (process.argv.includes('--strict')) await buildNative({ say, strict: true });
-  await build();
+  const compiled = await inTurn(() => build({ strict: process.argv.includes('--strict') }));
+  if (!compiled) process.exitCode = 1;
 }

@@ -27,7 +27,6 @@ const COMMON = [
   'paged_attention',
   'kv',
   'random',
-  'optimizer',
 ];
 /** Kernels with a variant for every instruction set. */
 const WIDE = [
@@ -161,19 +160,30 @@ export async function compileAddon({ compiler, target, all = false, flags = [], 
   }
 }
 
+const folder = join(root, 'build', 'native');
+const target = join(folder, 'inkstone.node');
+const stampFile = join(folder, 'stamp.json');
+const host = `${process.platform}-${process.arch}`;
+
+function readStamp() {
+  return existsSync(stampFile) ? JSON.parse(readFileSync(stampFile, 'utf8')) : {};
+}
+
+/** Whether these kernels were built on this machine, or could not be. */
+export function nativeIsCurrent(hash = kernelsHash()) {
+  const stamp = readStamp();
+  return stamp.hash === hash && stamp.host === host && (stamp.failed !== undefined || existsSync(target));
+}
+
 /**
  * Build what is stale. Answers what happened: {state: 'current' | 'built' | 'none', reason?}. Never throws for a machine that cannot
  * build: the caller goes on with WebAssembly.
  */
 export async function buildNative({ say = () => {}, strict = false } = {}) {
-  const folder = join(root, 'build', 'native');
-  const target = join(folder, 'inkstone.node');
-  const stampFile = join(folder, 'stamp.json');
   const hash = kernelsHash();
-  const stamp = existsSync(stampFile) ? JSON.parse(readFileSync(stampFile, 'utf8')) : {};
-  const host = `${process.platform}-${process.arch}`;
-  if (stamp.hash === hash && stamp.host === host && (stamp.failed || existsSync(target)) && !strict) {
-    return stamp.failed ? { state: 'none', reason: stamp.failed } : { state: 'current' };
+  if (nativeIsCurrent(hash) && !strict) {
+    const { failed } = readStamp();
+    return failed === undefined ? { state: 'current' } : { state: 'none', reason: failed };
   }
   const compiler = findCompiler();
   mkdirSync(folder, { recursive: true });
