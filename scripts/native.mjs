@@ -27,6 +27,7 @@ const COMMON = [
   'paged_attention',
   'kv',
   'random',
+  'optimizer',
 ];
 /** Kernels with a variant for every instruction set. */
 const WIDE = [
