@@ -1,5 +1,5 @@
 /** Which files a source of text means: a file, all that a folder holds, or those that match a pattern. */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, realpathSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { NotFoundError, SettingError } from '../errors.ts';
 
@@ -77,7 +77,12 @@ export async function filesOf(source: CorpusSource): Promise<SourceFiles> {
   });
   const files: CorpusFile[] = [];
   const skipped: string[] = [];
+  const seen = new Set<string>();
   for (const each of found.map((file) => resolve(file)).sort(byCodeUnits)) {
+    // Links may lead to the same file on several ways, and round in circles.
+    const real = realpathSync(each);
+    if (seen.has(real)) continue;
+    seen.add(real);
     const own = format ?? (isFolder ? formatOf(each) : formatFor(each));
     if (own === undefined || statSync(each).size === 0) skipped.push(each);
     else files.push({ path: each, format: own });
@@ -85,8 +90,8 @@ export async function filesOf(source: CorpusSource): Promise<SourceFiles> {
   if (files.length === 0) {
     const kinds = Object.keys(FORMAT_OF).join(', ');
     const place = isFolder ? join(path, '**') : path;
-    const seen = skipped.length > 0 ? `${skipped.length} files there are empty or of another kind` : 'no file matches';
-    throw new NotFoundError('text', path, [`${place}: ${seen} (known names end in ${kinds}, also with .gz or .zst)`]);
+    const there = skipped.length > 0 ? `${skipped.length} files there are empty or of another kind` : 'no file matches';
+    throw new NotFoundError('text', path, [`${place}: ${there} (known names end in ${kinds}, also with .gz or .zst)`]);
   }
   return { files, skipped };
 }
