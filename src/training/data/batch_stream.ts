@@ -34,18 +34,30 @@ export interface BatchOptions {
   readonly cross_document_attention?: boolean;
 }
 
-/** In `epoch` order the shares of sources are exact in each run of so many samples. */
-const MIXTURE_PERIOD = 65_536;
-/** The stream of the permutation that orders the sources; below it are the sources' own. */
+/**
+ * In `epoch` order, so many samples at a time are shared out among the sources in a shuffled order: the shares are exact
+ * over a run, and each source still goes through its own blocks one after another.
+ */
+const PERIOD = 4096;
+/** The stream of the permutations that shuffle the sources; below it are the sources' own. */
 const MIXTURE_STREAM = 0xffffffff;
+
+/** Which source each sample of a period is from, and which it is of those of that source in the period. */
+interface Mixture {
+  readonly period: number;
+  readonly sources: Uint16Array;
+  readonly ranks: Uint16Array;
+}
 
 export class BatchStream {
   /** Windows in a step. */
   readonly samplesPerStep: number;
   private readonly shares: readonly number[];
-  private readonly quotas: readonly number[];
+  /** The shares of the sources up to each: the last is 1. */
+  private readonly bounds: readonly number[];
   private readonly blocks: readonly number[];
   private readonly orders = new Map<number, Permutation>();
+  private mixture: Mixture | undefined;
 
   /** @throws SettingError for a setting that the data cannot serve: a context longer than a source, a weight below 0. */
   constructor(
@@ -75,7 +87,15 @@ export class BatchStream {
     }
     if (!(total > 0)) throw new SettingError('sources', sources.length, 'none has a weight above 0');
     this.shares = sources.map(({ weight }) => weight / total);
-    this.quotas = largestRemainders(this.shares, MIXTURE_PERIOD);
+    const least = Math.min(...this.shares.filter((share) => share > 0));
+    if (order === 'epoch' && least < 1 / PERIOD) {
+      throw new SettingError('weight', least * total, `must be at least 1/${PERIOD} of all weights in epoch order`);
+    }
+    let sum = 0;
+    this.bounds = this.shares.map((share, i) => {
+      sum += share;
+      return this.shares.slice(i + 1).some((later) => later > 0) ? sum : 1;
+    });
     this.blocks = sources.map(({ source }) => Math.floor((source.length - 1) / block_size));
   }
 
@@ -130,20 +150,38 @@ export class BatchStream {
   /** The source of the `number`-th sample of the run, and how many of that source came before it. */
   private turnOf(number: number): { source: number; turn: number } {
     if (this.sources.length === 1) return { source: 0, turn: number };
-    const period = Math.floor(number / MIXTURE_PERIOD);
-    let place = this.order(MIXTURE_STREAM, period, MIXTURE_PERIOD).at(number % MIXTURE_PERIOD);
-    let source = 0;
-    while (place >= this.quotas[source]) place -= this.quotas[source++];
-    return { source, turn: period * this.quotas[source] + place };
+    const period = Math.floor(number / PERIOD);
+    if (this.mixture?.period !== period) this.mixture = this.mix(period);
+    const source = this.mixture.sources[number % PERIOD];
+    return { source, turn: this.turnsBefore(source, period) + this.mixture.ranks[number % PERIOD] };
   }
 
-  /** The permutation in use for a stream is kept, which saves making it for each sample and changes nothing. */
-  private order(stream: number, epoch: number, size: number): Permutation {
-    const key = stream === MIXTURE_STREAM ? -1 : stream;
-    const kept = this.orders.get(key);
+  private mix(period: number): Mixture {
+    const places = new Uint16Array(PERIOD);
+    let filled = 0;
+    for (let i = 0; i < this.sources.length; i++) {
+      const quota = this.turnsBefore(i, period + 1) - this.turnsBefore(i, period);
+      places.fill(i, filled, filled + quota);
+      filled += quota;
+    }
+    const order = new Permutation(PERIOD, this.options.seed, MIXTURE_STREAM, period);
+    const sources = Uint16Array.from({ length: PERIOD }, (_, i) => places[order.at(i)]);
+    const counts = new Uint16Array(this.sources.length);
+    return { period, sources, ranks: sources.map((source) => counts[source]++) };
+  }
+
+  /** How many samples before a period are of a source: its share of them, rounded so that all together are all. */
+  private turnsBefore(source: number, period: number): number {
+    const upTo = (i: number) => (i < 0 ? 0 : Math.round(period * PERIOD * this.bounds[i]));
+    return upTo(source) - upTo(source - 1);
+  }
+
+  /** The permutation in use for a source is kept, which saves making it for each sample and changes nothing. */
+  private order(source: number, epoch: number, size: number): Permutation {
+    const kept = this.orders.get(source);
     if (kept?.epoch === epoch) return kept;
-    const made = new Permutation(size, this.options.seed, stream, epoch);
-    this.orders.set(key, made);
+    const made = new Permutation(size, this.options.seed, source, epoch);
+    this.orders.set(source, made);
     return made;
   }
 }
@@ -156,23 +194,4 @@ function pick(shares: readonly number[], u: number): number {
     if (u < sum) return i;
   }
   return shares.findLastIndex((share) => share > 0);
-}
-
-/** Whole numbers that sum to `total` in proportion to `shares` (Hamilton's method); a share above 0 gets at least 1. */
-function largestRemainders(shares: readonly number[], total: number): number[] {
-  const quotas = shares.map((share) => (share > 0 ? Math.max(1, Math.floor(share * total)) : 0));
-  const byRemainder = shares
-    .map((share, i) => ({ i, remainder: share * total - Math.floor(share * total) }))
-    .sort((a, b) => b.remainder - a.remainder || a.i - b.i);
-  let rest = total - quotas.reduce((sum, quota) => sum + quota, 0);
-  for (let at = 0; rest > 0; at = (at + 1) % byRemainder.length) {
-    if (shares[byRemainder[at].i] === 0) continue;
-    quotas[byRemainder[at].i]++;
-    rest--;
-  }
-  while (rest < 0) {
-    quotas[quotas.indexOf(Math.max(...quotas))]--;
-    rest++;
-  }
-  return quotas;
 }
