@@ -48,7 +48,8 @@ static const arity arities[INK_OPCODE_COUNT] = {
   [INK_ADAMW] = {6, 6, 0, 6, 0},
   [INK_MOMENTUM] = {3, 3, 0, 2, 0},
   [INK_DESCEND] = {4, 4, 0, 2, 0},
-  [INK_ACCUMULATE] = {2, 2, 1, 0, 0},
+  [INK_ACCUMULATE] = {3, 3, 0, 0, 0},
+  [INK_SUM_SQUARES] = {1, INK_MAX_INPUTS, 0, 0, 0},
 };
 
 /* A step with its tensors as they are encoded. */
@@ -340,9 +341,15 @@ static const char *check_update(const call *c) {
   const int opcode = c->step->opcode, count = opcode == INK_ADAMW ? 4 : 2;
   for (int i = 0; i < count; i++) NEEDS(is_f32(c->in[i]) && same_shape(c->in[i], y), "a parameter, its state and its gradient have one shape");
   NEEDS(is_f32(y), "parameters that are learnt are f32");
-  if (opcode != INK_ACCUMULATE) NEEDS(is_vector(c->in[count], 1), "the scale of gradients is one number");
+  NEEDS(is_vector(c->in[count], 1), "the scale of gradients is one number");
   if (opcode == INK_ADAMW) NEEDS(is_vector(c->in[5], 3), "the rate and two corrections");
   if (opcode == INK_DESCEND) NEEDS(is_vector(c->in[3], 1), "one rate");
+  return NULL;
+}
+
+static const char *check_sum_squares(const call *c) {
+  for (int i = 0; i < c->step->input_count; i++) NEEDS(is_f32(c->in[i]), "squares are of f32");
+  NEEDS(is_vector(c->out, 1), "a sum of squares is one number");
   return NULL;
 }
 
@@ -357,7 +364,7 @@ static const char *(*const checks[INK_OPCODE_COUNT])(const call *) = {
   [INK_ROPE_TABLE] = check_rope_table, [INK_ROPE] = check_rope, [INK_ATTENTION] = check_attention,
   [INK_ATTENTION_GRAD] = check_attention, [INK_KV_WRITE] = check_kv_write, [INK_PAGED_ATTENTION] = check_paged_attention,
   [INK_RANDOM] = check_random, [INK_ADAMW] = check_update, [INK_MOMENTUM] = check_update, [INK_DESCEND] = check_update,
-  [INK_ACCUMULATE] = check_update,
+  [INK_ACCUMULATE] = check_update, [INK_SUM_SQUARES] = check_sum_squares,
 };
 
 const char *ink_check_step(const ink_program *program, const ink_step *step, const int32_t *inputs, int32_t output) {

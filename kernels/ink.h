@@ -35,7 +35,8 @@ enum ink_opcode {
   INK_ROPE_TABLE = 21, INK_ROPE = 22,
   INK_ATTENTION = 23, INK_ATTENTION_GRAD = 24, INK_KV_WRITE = 25, INK_PAGED_ATTENTION = 26,
   INK_RANDOM = 27,
-  INK_ADAMW = 28, INK_MOMENTUM = 29, INK_DESCEND = 30, INK_ACCUMULATE = 31, INK_OPCODE_COUNT = 32
+  INK_ADAMW = 28, INK_MOMENTUM = 29, INK_DESCEND = 30, INK_ACCUMULATE = 31, INK_SUM_SQUARES = 32,
+  INK_OPCODE_COUNT = 33
 };
 
 /* A dense row-major array: dim[0] is outermost. Block types (q4_1 …) count elements in dim and lie in rows of whole blocks. */

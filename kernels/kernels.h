@@ -32,7 +32,8 @@
   X(INK_ADAMW, ink_adamw) \
   X(INK_MOMENTUM, ink_momentum) \
   X(INK_DESCEND, ink_descend) \
-  X(INK_ACCUMULATE, ink_accumulate)
+  X(INK_ACCUMULATE, ink_accumulate) \
+  X(INK_SUM_SQUARES, ink_sum_squares)
 
 /* Kernels with a variant for every instruction set. */
 #define INK_WIDE_KERNELS(X) \

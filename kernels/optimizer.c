@@ -1,6 +1,6 @@
-/* ADAMW, MOMENTUM, DESCEND, ACCUMULATE: the ends of a training step. They change parameters and optimiser state in place, element by
+/* ADAMW, MOMENTUM, DESCEND, ACCUMULATE, SUM_SQUARES: the end of a training step. The updates change parameters and optimiser state in place, element by
  * element; a scale that is not finite means that the gradients are not either, and nothing changes. */
-#include "vec.h"
+#include "rows.h"
 
 static int is_finite(float x) { return x - x == 0.0f; }
 
@@ -77,6 +77,38 @@ void INK_NAME(ink_accumulate)(const ink_step *step, const ink_worker *worker) {
   const float *x = step->input[1]->data;
   int64_t from, to;
   ink_share(worker, ink_size(step->output), 16, &from, &to);
-  if (step->ints[0]) EACH_EIGHT(from, to, { STORE(total, LOAD(total) + LOAD(x)); });
+  if (*(const float *)step->input[2]->data != 0.0f) EACH_EIGHT(from, to, { STORE(total, LOAD(total) + LOAD(x)); });
   else EACH_EIGHT(from, to, { STORE(total, LOAD(x)); });
+}
+
+/* Elements of one partial sum: the sums of all inputs fit into the shared memory. The inputs' sizes alone decide it. */
+static int64_t part_length(const ink_step *step, int64_t *count) {
+  for (int64_t length = (int64_t)1 << 14;; length *= 2) {
+    *count = 0;
+    for (int i = 0; i < step->input_count; i++) *count += (ink_size(step->input[i]) + length - 1) / length;
+    if (*count <= (1 << 16) + INK_MAX_INPUTS) return length;
+  }
+}
+
+void INK_NAME(ink_sum_squares)(const ink_step *step, const ink_worker *worker) {
+  double *parts = (double *)(void *)worker->shared;
+  int64_t count, from, to, part = 0;
+  const int64_t length = part_length(step, &count);
+  ink_share(worker, count, 1, &from, &to);
+  ink_barrier(worker);
+  for (int i = 0; i < step->input_count; i++) {
+    const float *x = step->input[i]->data;
+    const int64_t n = ink_size(step->input[i]);
+    for (int64_t at = 0; at < n; at += length, part++) {
+      if (part < from || part >= to) continue;
+      parts[part] = ink_row_square_sum(x + at, n - at < length ? n - at : length, 0.0f);
+    }
+  }
+  ink_barrier(worker);
+  if (worker->index == 0) {
+    double total = 0;
+    for (int64_t i = 0; i < count; i++) total += parts[i];
+    *(float *)step->output->data = (float)total;
+  }
+  ink_barrier(worker); /* before another step uses the shared memory */
 }

@@ -1029,9 +1029,19 @@ export const opCases: OpCases = {
   accumulate: {
     tolerance: 'exact',
     cases: [[1], [7], [3, 37]].flatMap((shape) =>
-      [true, false].map((keep) => ({ inputs: [given(shape), given(shape)], attrs: { keep } })),
+      [1, 0].map((keep) => ({ inputs: [given(shape), given(shape), given([1], list(keep))], attrs: {} })),
     ),
     bench: [],
+  },
+  sumSquares: {
+    tolerance: { relative: 1e-6 },
+    cases: [
+      { inputs: [learn([1])], attrs: {} },
+      { inputs: [learn([3, 37]), learn([5]), learn([2, 2, 2])], attrs: {} },
+      { inputs: [given([0, 4]), given([300, 211])], attrs: {} },
+      { inputs: Array.from({ length: 16 }, (_, i) => given([i + 1, 1031])), attrs: {} },
+    ],
+    bench: [{ inputs: [given([576, 1536])], attrs: {}, flops: 2 * 576 * 1536 }],
   },
   kvWrite: {
     tolerance: 'exact',

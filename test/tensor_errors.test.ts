@@ -263,7 +263,8 @@ const refusals: Refusals = {
     [[x(3), x(3), x(3)], { keep: 0.9, take: 1 }, /input 2 has to be f32 \(1\)/],
   ],
   descend: [[[x(3), x(3), x(1), i(1)], { factor: 1, weightDecay: 0 }, /input 3 has to be f32 \(1\), not i32\(1\)/]],
-  accumulate: [[[x(3), x(1, 3)], { keep: true }, /one shape, not f32\(3\), f32\(1, 3\)/]],
+  sumSquares: [[[x(3), i(3)], {}, /works on f32, not i32/]],
+  accumulate: [[[x(3), x(1, 3), x(1)], {}, /one shape, not f32\(3\), f32\(1, 3\)/]],
 };
 
 describe('refused while the graph is built', () => {

@@ -209,9 +209,19 @@ export function momentum(buffer: Tensor, grad: Tensor, scale: Tensor, attrs: OpA
 export function descend(p: Tensor, direction: Tensor, scale: Tensor, rate: Tensor, attrs: OpAttrs['descend']): Tensor {
   return apply('descend', [p, direction, scale, rate], attrs);
 }
-/** Add x to a total in place, or start the total with x. */
-export const accumulate = (total: Tensor, x: Tensor, keep: boolean): Tensor =>
-  apply('accumulate', [total, x], { keep });
+/** Add x to a total in place, or start the total with x where `keep` (1) is 0. */
+export const accumulate = (total: Tensor, x: Tensor, keep: Tensor): Tensor => apply('accumulate', [total, x, keep], {});
+
+/** The sum of the squares of all elements of all tensors, as a tensor of shape (1). */
+export function sumSquares(tensors: readonly Tensor[]): Tensor {
+  const most = opTable.sumSquares.arity[1];
+  let total: Tensor | null = null;
+  for (let i = 0; i < tensors.length; i += most) {
+    const part = apply('sumSquares', tensors.slice(i, i + most), {});
+    total = total ? add(total, part) : part;
+  }
+  return total ?? constant([0], [1]);
+}
 
 /** Uniform numbers in [0, 1): a pure function of key (4) i32 and the index of the element. */
 export const random = (key: Tensor, shape: Shape): Tensor => apply('random', [key], { shape });

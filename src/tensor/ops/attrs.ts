@@ -108,8 +108,8 @@ export interface OpAttrs extends UnaryAttrs, BinaryAttrs {
   readonly momentum: { readonly keep: number; readonly take: number };
   /** `factor` is this parameter's own factor on the rate. */
   readonly descend: { readonly factor: number; readonly weightDecay: number };
-  /** Whether the total is kept, or starts anew. */
-  readonly accumulate: { readonly keep: boolean };
+  readonly accumulate: None;
+  readonly sumSquares: None;
 }
 
 export type OpName = keyof OpAttrs;

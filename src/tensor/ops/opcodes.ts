@@ -35,6 +35,7 @@ export const opcodes = {
   momentum: 29,
   descend: 30,
   accumulate: 31,
+  sumSquares: 32,
 } as const;
 
 export type OpcodeName = keyof typeof opcodes;

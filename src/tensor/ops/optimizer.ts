@@ -1,12 +1,12 @@
 /**
- * The last ops of a training step: they change parameters and the optimiser's state in place. Each has an input `scale` (1), the factor
- * of clipping on gradients; where it is not a finite number the op changes nothing, so that a step whose gradients are NaN or
- * infinite leaves the model as it was.
+ * The last ops of a training step: the size of the gradients, and the steps that change parameters and the optimiser's state in
+ * place. The latter have an input `scale` (1), the factor of clipping on gradients; where it is not a finite number they change
+ * nothing, so that a step whose gradients are NaN or infinite leaves the model as it was.
  */
 import { ShapeError } from '../../errors.ts';
 import { formatShape, sameShape } from '../shape.ts';
 import type { TensorType } from '../tensor.ts';
-import type { OpAttrs } from './attrs.ts';
+import type { None, OpAttrs } from './attrs.ts';
 import type { OpRow } from './row.ts';
 
 /** `count` tensors of one f32 shape, a scale (1), and for some a vector of what changes from step to step. */
@@ -89,14 +89,31 @@ export const optimizerRows = {
   } satisfies OpRow<OpAttrs['descend']>,
 
   accumulate: {
-    arity: [2, 2],
+    arity: [3, 3],
     infer: (inputs) => check('accumulate', inputs, 2, 0),
     gradient: noGradient,
-    reference([total, x], { keep }) {
-      for (let i = 0; i < total!.data.length; i++) total!.data[i] = (keep ? total!.data[i] : 0) + x!.data[i];
+    reference([total, x, keep]) {
+      const before = keep!.data[0] !== 0;
+      for (let i = 0; i < total!.data.length; i++) total!.data[i] = (before ? total!.data[i] : 0) + x!.data[i];
       return total!.data;
     },
-    kernel: { opcode: 'accumulate', ints: ({ keep }) => [Number(keep)] },
+    kernel: { opcode: 'accumulate' },
     mutates: [0],
-  } satisfies OpRow<OpAttrs['accumulate']>,
+  } satisfies OpRow<None>,
+
+  sumSquares: {
+    arity: [1, 16],
+    infer(inputs) {
+      const other = inputs.find((x) => x!.dtype !== 'f32');
+      if (other) throw new ShapeError('sumSquares', `works on f32, not ${other.dtype}`);
+      return { dtype: 'f32', shape: [1] };
+    },
+    gradient: ({ f, inputs, grad }) => inputs.map((x) => f.mul(f.affine(x!, 2, 0), grad)),
+    reference(inputs) {
+      let total = 0;
+      for (const x of inputs) for (let i = 0; i < x!.data.length; i++) total += x!.data[i] * x!.data[i];
+      return Float64Array.of(total);
+    },
+    kernel: { opcode: 'sumSquares' },
+  } satisfies OpRow<None>,
 } as const;
