@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { EnvironmentError, FileFormatError, InkstoneError } from '../errors.ts';
+import { EnvironmentError, FileFormatError, InkstoneError, SettingError } from '../errors.ts';
 import type { Tokenizer } from '../tokenizers/index.ts';
 import { isForValidation, type SplitOptions } from '../training/data/corpus.ts';
 import type { DocumentParts } from '../training/data/documents.ts';
@@ -196,7 +196,7 @@ async function make(request: TokensRequest, wanted: Wanted, reason: string | und
     names.map((name) => [name, new ShardWriter(temporary, name, wanted.dtype, request.shardTokens)] as const),
   );
   const total = wanted.files.reduce((sum, { bytes }) => sum + bytes, 0);
-  let [done, tokens] = [0, 0];
+  let [done, tokens, document] = [0, 0, 0];
   const onBytes = (count: number) => {
     done += count;
     onProgress({ phase: 'tokenise', done: Math.min(done, total), total, tokens, reason });
@@ -210,6 +210,7 @@ async function make(request: TokensRequest, wanted: Wanted, reason: string | und
       const name = split === undefined ? 'shard' : isForValidation(split, piece.document) ? 'validation' : 'train';
       writers.get(name)!.push(piece);
       tokens += piece.ids.length;
+      document = piece.document;
       checkInterrupted(signal);
     }
     await refuseChanged(wanted.files);
@@ -220,6 +221,11 @@ async function make(request: TokensRequest, wanted: Wanted, reason: string | und
     const index: CacheIndex = { ...wanted, sets };
     await moveIntoPlace(temporary, folder, index);
     return index;
+  } catch (error) {
+    // A text that the tokenizer refuses.
+    if (!(error instanceof SettingError) || error.setting !== 'text') throw error;
+    const where = `near document ${document + 1}`;
+    throw new FileFormatError(source.path, where, error.message, 'Use a tokenizer that was trained on this text');
   } finally {
     for (const writer of writers.values()) writer.abandon();
     await rm(temporary, { recursive: true, force: true });
@@ -310,8 +316,18 @@ export function tokenizerHash(tokenizer: Tokenizer): string {
   const hash = createHash('sha256');
   const tokens = Array.from({ length: tokenizer.vocabSize }, (_, id) => tokenizer.idToToken(id) ?? null);
   hash.update(JSON.stringify({ tokens, special: tokenizer.special, added: tokenizer.addedTokens }));
-  hash.update(Buffer.from(tokenizer.encodeIds(PROBE, { add_special_tokens: false }).buffer));
+  for (const line of PROBE) hash.update(JSON.stringify(encoded(tokenizer, line)));
   return hash.digest('hex');
+}
+
+/** Null where the tokenizer refuses the text, as one of characters does that has no unknown token. */
+function encoded(tokenizer: Tokenizer, text: string): number[] | null {
+  try {
+    return [...tokenizer.encodeIds(text, { add_special_tokens: false })];
+  } catch (error) {
+    if (error instanceof SettingError) return null;
+    throw error;
+  }
 }
 
 /** Text on which tokenizers differ: spaces, case, numbers, marks, scripts, forms of the same character. */
@@ -320,4 +336,4 @@ const PROBE = [
   'naïve nai\u0308ve ﬁ Ⅳ ｆｕｌｌ　ｗｉｄｔｈ ①  … — “quoted” __init__(self): return x**2 // 7 != 0',
   '春江潮水连海平，海上明月共潮生。灩灩隨波千萬里 かなカナ 한국어 Ελληνικά Русский עברית العربية हिन्दी ไทย',
   '👩‍👩‍👧‍👦 🇫🇷 \u200b\ufeff\u00a0\u0085 <|endoftext|> <s> </s> <unk> [MASK] \u{10ffff}',
-].join('\n');
+];
