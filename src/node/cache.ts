@@ -17,6 +17,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
+import type { WheelSource } from '../hub/catalogue.ts';
 import { isSafePath } from '../hub/names.ts';
 import { isComplete } from '../hub/selection.ts';
 import { type Environment, hubSettings } from './hub_settings.ts';
@@ -175,4 +176,10 @@ export function sizeOnDisk(path: string): number {
   const facts = statSync(path);
   if (!facts.isDirectory()) return facts.size;
   return filesBelow(path).reduce((sum, file) => sum + statSync(join(path, file)).size, 0);
+}
+
+/** The file that the wheels of a source make in a folder, if it is there already. */
+export function installedFromWheel(source: WheelSource, folder: string): string | undefined {
+  const path = join(folder, source.file);
+  return statSync(path, { throwIfNoEntry: false })?.size === source.bytes ? path : undefined;
 }

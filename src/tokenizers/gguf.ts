@@ -7,6 +7,7 @@
  */
 import { FileFormatError } from '../errors.ts';
 import { ggufBeginsByDefault, ggufPreTokenizer } from '../weights/gguf_pre_tokenizers.ts';
+import { TextList } from '../weights/lists.ts';
 import type { AddedToken } from './added-tokens.ts';
 import { Bpe, hideByteNames } from './bpe.ts';
 import { nameOfByte } from './bytes.ts';
@@ -19,6 +20,7 @@ import { edgeTemplate } from './templates.ts';
 import { type SpecialIds, Tokenizer } from './tokenizer.ts';
 import { preTokenizerFromJson } from './tokenizer-json.ts';
 import { Unigram } from './unigram.ts';
+import { unitsOfList, unitsOfTexts } from './units.ts';
 import { Vocabulary } from './vocabulary.ts';
 
 /** What a tokenizer needs of a GGUF file. */
@@ -27,6 +29,8 @@ export interface GgufVocabulary {
   readonly name: string;
   /** The file's metadata; arrays may be of any kind. */
   readonly metadata: ReadonlyMap<string, unknown>;
+  /** Those of its arrays that are at hand as they lie in the file. */
+  readonly lists?: ReadonlyMap<string, unknown>;
 }
 
 /** Kinds of tokens in `tokenizer.ggml.token_type`. */
@@ -34,6 +38,7 @@ const UNKNOWN = 2;
 const CONTROL = 3;
 const USER_DEFINED = 4;
 
+const SPACE = 0x20;
 const MARK = '▁';
 
 /** @throws FileFormatError naming the key when the file has no tokenizer, a damaged one or one of an unknown kind. */
@@ -173,7 +178,7 @@ export function ranksOfScores(scores: Float64Array): Int32Array {
 
 /** Checked access to the keys. */
 class Metadata {
-  private names: ArrayLike<string> = [];
+  private names: readonly string[] | TextList = [];
 
   constructor(readonly file: GgufVocabulary) {}
 
@@ -198,20 +203,33 @@ class Metadata {
   }
 
   private list(key: string): ArrayLike<unknown> | undefined {
-    const value = this.get(key);
+    const value = this.file.lists?.get(`tokenizer.ggml.${key}`) ?? this.get(key);
     if (value === undefined) return undefined;
+    // Texts where other things are wanted fail one by one, each with what is wrong with it.
+    if (value instanceof TextList) return value.toArray();
     if (!Array.isArray(value) && !ArrayBuffer.isView(value)) throw this.fail(key, 'is not a list');
     return value as unknown as ArrayLike<unknown>;
   }
 
-  tokens(): ArrayLike<string> {
-    const list = this.list('tokens');
+  /** A list of texts, or undefined where the key is not there. */
+  private texts(key: string, problem: (index: number) => string): readonly string[] | TextList | undefined {
+    const packed = this.file.lists?.get(`tokenizer.ggml.${key}`);
+    if (packed instanceof TextList) return packed;
+    const list = this.list(key);
+    if (list === undefined) return undefined;
+    for (let i = 0; i < list.length; i++) if (typeof list[i] !== 'string') throw this.fail(key, problem(i));
+    return list as unknown as readonly string[];
+  }
+
+  tokens(): readonly string[] | TextList {
+    const list = this.texts('tokens', (id) => `token ${id} is not a text`);
     if (list === undefined || list.length === 0) throw this.fail('tokens', 'is missing or empty');
-    for (let id = 0; id < list.length; id++) {
-      if (typeof list[id] !== 'string') throw this.fail('tokens', `token ${id} is not a text`);
-    }
-    this.names = list as ArrayLike<string>;
-    return this.names;
+    this.names = list;
+    return list;
+  }
+
+  private nameOf(id: number): string {
+    return this.names instanceof TextList ? this.names.at(id) : this.names[id];
   }
 
   scores(size: number): Float64Array {
@@ -234,19 +252,23 @@ class Metadata {
   }
 
   merges(vocabulary: Vocabulary): MergeTable {
-    const list = this.list('merges');
+    const isNone = (i: number) => `entry ${i} is not two tokens and a space`;
+    const list = this.texts('merges', isNone);
     if (list === undefined) throw this.fail('merges', 'is not there');
+    const { units, starts } = list instanceof TextList ? unitsOfList(list) : unitsOfTexts(list);
     const pairs = new Int32Array(list.length * 3);
     for (let i = 0; i < list.length; i++) {
-      const merge = list[i];
+      const [start, end] = [starts[i], starts[i + 1]];
       // The first part may itself begin with a space.
-      const space = typeof merge === 'string' ? merge.indexOf(' ', 1) : -1;
-      if (typeof merge !== 'string' || space < 0) throw this.fail('merges', `entry ${i} is not two tokens and a space`);
-      const left = vocabulary.lookup(merge, 0, space);
-      const right = vocabulary.lookup(merge, space + 1, merge.length);
+      let space = start + 1;
+      while (space < end && units[space] !== SPACE) space++;
+      if (space >= end) throw this.fail('merges', isNone(i));
+      const left = vocabulary.lookupUnits(units, start, space);
+      const right = vocabulary.lookupUnits(units, space + 1, end);
       const joined = left < 0 || right < 0 ? -1 : vocabulary.idOfJoined(left, right);
       if (joined < 0) {
-        const shown = merge.length > 40 ? `${merge.slice(0, 40)}…` : merge;
+        const merge = String.fromCharCode(...units.subarray(start, Math.min(end, start + 40)));
+        const shown = end - start > 40 ? `${merge}…` : merge;
         throw this.fail('merges', `entry ${i}, "${shown}", names tokens that the vocabulary does not have`);
       }
       pairs[i * 3] = left;
@@ -267,10 +289,11 @@ class Metadata {
     for (let id = 0; id < types.length; id++) {
       const type = types[id];
       if (type !== CONTROL && type !== UNKNOWN && type !== USER_DEFINED) continue;
-      if (this.names[id].length === 0) continue;
+      const content = this.nameOf(id);
+      if (content.length === 0) continue;
       added.push({
         id,
-        content: this.names[id],
+        content,
         special: type !== USER_DEFINED,
         singleWord: false,
         lstrip: false,

@@ -6,6 +6,9 @@
  * lets callers look up any range of a text without cutting a string out of it.
  */
 
+import { TextList } from '../weights/lists.ts';
+import { unitsOfList, unitsOfTexts } from './units.ts';
+
 const HASH_SEED = 0x811c9dc5;
 
 /** One step of the sequential hash (FNV-1a over 16-bit units). */
@@ -32,38 +35,28 @@ export class Vocabulary {
 
   /**
    * @param tokens the token strings; `undefined` where an id has none. When two ids share a string the later one wins.
+   * @throws FileFormatError when a list of a file holds what is not UTF-8.
    */
-  constructor(tokens: ArrayLike<string | undefined>) {
+  constructor(tokens: ArrayLike<string | undefined> | TextList) {
     this.size = tokens.length;
-    let units = 0;
-    let longest = 0;
-    for (let id = 0; id < tokens.length; id++) {
-      const length = tokens[id]?.length ?? 0;
-      units += length;
-      if (length > longest) longest = length;
-    }
-    this.longest = longest;
-    this.pool = new Uint16Array(units);
-    this.starts = new Uint32Array(tokens.length + 1);
+    const { units, starts } = tokens instanceof TextList ? unitsOfList(tokens) : unitsOfTexts(tokens);
+    this.pool = units;
+    this.starts = starts;
     let capacity = 16;
-    while (capacity < tokens.length * 2) capacity *= 2;
+    while (capacity < this.size * 2) capacity *= 2;
     this.mask = capacity - 1;
     this.table = new Int32Array(capacity).fill(-1);
-    this.hidden = new Uint8Array(tokens.length);
-    let at = 0;
-    for (let id = 0; id < tokens.length; id++) {
-      this.starts[id] = at;
-      const token = tokens[id];
-      if (token === undefined || token.length === 0) continue;
+    this.hidden = new Uint8Array(this.size);
+    let longest = 0;
+    for (let id = 0; id < this.size; id++) {
+      const [start, end] = [starts[id], starts[id + 1]];
+      if (start === end) continue;
+      if (end - start > longest) longest = end - start;
       let hash = HASH_SEED;
-      for (let i = 0; i < token.length; i++) {
-        const unit = token.charCodeAt(i);
-        this.pool[at++] = unit;
-        hash = hashStep(hash, unit);
-      }
-      this.insert(finish(hash), id, this.starts[id], at);
+      for (let i = start; i < end; i++) hash = hashStep(hash, units[i]);
+      this.insert(finish(hash), id, start, end);
     }
-    this.starts[tokens.length] = at;
+    this.longest = longest;
   }
 
   /** The string of a token; empty where the id has none. */
@@ -108,8 +101,14 @@ export class Vocabulary {
 
   /** The id of the visible token that equals units[start, end), or -1. */
   findUnits(units: Uint16Array, start: number, end: number): number {
+    if (end - start > this.longest) return -1;
+    const id = this.lookupUnits(units, start, end);
+    return id >= 0 && this.hidden[id] === 1 ? -1 : id;
+  }
+
+  /** The id of the token, hidden or not, that equals units[start, end), or -1. */
+  lookupUnits(units: Uint16Array, start: number, end: number): number {
     const length = end - start;
-    if (length > this.longest) return -1;
     let hash = HASH_SEED;
     for (let i = start; i < end; i++) hash = hashStep(hash, units[i]);
     for (let slot = finish(hash) & this.mask; ; slot = (slot + 1) & this.mask) {
@@ -119,7 +118,7 @@ export class Vocabulary {
       if (this.starts[id + 1] - from !== length) continue;
       let i = 0;
       while (i < length && this.pool[from + i] === units[start + i]) i++;
-      if (i === length) return this.hidden[id] === 1 ? -1 : id;
+      if (i === length) return id;
     }
   }
 

@@ -1,6 +1,7 @@
 /** A place in a file that moves forward as little-endian values are read: what header parsers stand on. */
 
 import { FileFormatError } from '../errors.ts';
+import { TextList } from './lists.ts';
 import type { ByteSource } from './source.ts';
 
 const windowBytes = 1 << 16;
@@ -78,6 +79,35 @@ export class Cursor {
     if (length > windowBytes) return this.decode(this.bytes(length, where), where);
     const at = this.take(length, where);
     return this.decode(this.window.subarray(at, at + length), where);
+  }
+
+  /** A list of texts, each after its length in 64 bits: passed over without being decoded. */
+  texts(count: number, where: string): TextList {
+    this.checkCount(count, 8, where);
+    const [starts, ends] = [new Uint32Array(count), new Uint32Array(count)];
+    const origin = this.offset;
+    const { size } = this.source;
+    let { window, view, windowStart } = this;
+    let at = origin;
+    for (let i = 0; i < count; i++) {
+      if (at < windowStart || at + 8 > windowStart + window.length) {
+        this.offset = at;
+        this.take(8, where);
+        ({ window, view, windowStart } = this);
+      }
+      const length = view.getUint32(at - windowStart, true) + view.getUint32(at - windowStart + 4, true) * 2 ** 32;
+      at += 8;
+      if (length > size - at) {
+        this.offset = at;
+        this.checkCount(length, 1, where);
+      }
+      starts[i] = at - origin;
+      at += length;
+      ends[i] = at - origin;
+    }
+    if (at - origin > 0xffffffff) throw this.error(where, 'a list of more than 4 GiB is not believed');
+    this.offset = at;
+    return new TextList(this.source.name, where, this.source.bytes(origin, at - origin), starts, ends);
   }
 
   private decode(bytes: Uint8Array, where: string): string {

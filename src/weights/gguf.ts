@@ -6,6 +6,7 @@
 import { FileFormatError } from '../errors.ts';
 import { Cursor } from './cursor.ts';
 import { byteLengthOf, ggmlTypeName, weightTypeOfGgml } from './dtype.ts';
+import { LazyMap, type NumberList, TextList } from './lists.ts';
 import type { GgufScalarType, MetadataValue, TensorEntry, WeightFile } from './model_file.ts';
 import { clip } from './safetensors.ts';
 import type { ByteSource } from './source.ts';
@@ -52,6 +53,8 @@ const maxElements = 1 << 24;
 const maxTensors = 1 << 20;
 const maxKeys = 1 << 16;
 const maxDepth = 4;
+/** From so many elements on a list stays as it lies in the file until it is asked for. */
+const longList = 512;
 
 /** True when `source` begins as a GGUF file does, of whatever version or byte order. */
 export function looksLikeGguf(source: ByteSource): boolean {
@@ -91,7 +94,8 @@ export function readGguf(source: ByteSource): WeightFile {
   if (keyCount > maxKeys) throw cursor.error('metadata count', `${keyCount} keys; at most ${maxKeys} are believed`);
   cursor.checkCount(keyCount, 8 + 4 + 1, 'metadata count');
 
-  const metadata = new Map<string, MetadataValue>();
+  const metadata = new LazyMap<string, MetadataValue>();
+  const lists = new Map<string, TextList | NumberList>();
   const metadataTypes = new Map<string, GgufScalarType>();
   const reader = new ValueReader(cursor);
   for (let i = 0; i < keyCount; i++) {
@@ -99,12 +103,17 @@ export function readGguf(source: ByteSource): WeightFile {
     const where = `metadata "${clip(key)}"`;
     if (metadata.has(key)) throw cursor.error(where, 'the key occurs twice');
     const type = readType(cursor, where);
-    metadata.set(key, reader.read(type, where, 0));
+    const list = type === 'array' ? reader.readList(where) : undefined;
+    if (list === undefined) metadata.set(key, reader.read(type, where, 0));
+    else {
+      lists.set(key, list);
+      metadata.defer(key, () => (list instanceof TextList ? list.toArray() : Array.from(list)));
+    }
     metadataTypes.set(key, type === 'array' ? reader.elementType : type);
   }
   const alignment = readAlignment(cursor, metadata);
   const tensors = readDirectory(cursor, tensorCount, alignment);
-  return { format: 'gguf', name: source.name, metadata, metadataTypes, tensors };
+  return { format: 'gguf', name: source.name, metadata, metadataTypes, lists, tensors };
 }
 
 function readType(cursor: Cursor, where: string): GgufScalarType | 'array' {
@@ -128,15 +137,38 @@ class ValueReader {
     return this.readNumbers(type, 1, where)[0];
   }
 
+  /** The array that begins here as it lies in the file, when it is long and of a kind that can stay so; else nothing is read. */
+  readList(where: string): TextList | NumberList | undefined {
+    const { cursor } = this;
+    const start = cursor.offset;
+    const type = readType(cursor, where);
+    const count = cursor.count64(where);
+    const Numbers = type === 'array' ? undefined : numberLists[type];
+    if (count < longList || (type !== 'string' && Numbers === undefined)) {
+      cursor.offset = start;
+      return undefined;
+    }
+    this.count(count, type, where);
+    this.elementType = type as GgufScalarType;
+    if (Numbers === undefined) return cursor.texts(count, where);
+    // Copied: elements need not be aligned in the file.
+    return new Numbers(new Uint8Array(cursor.bytes(count * leastBytes[type], where)).buffer);
+  }
+
+  private count(count: number, type: GgufScalarType | 'array', where: string): void {
+    const { cursor } = this;
+    cursor.checkCount(count, leastBytes[type], where);
+    this.elements += count;
+    if (this.elements > maxElements)
+      throw cursor.error(where, `metadata of more than ${maxElements} array elements is not believed`);
+  }
+
   private readArray(where: string, depth: number): MetadataValue {
     const { cursor } = this;
     if (depth >= maxDepth) throw cursor.error(where, `arrays are nested more than ${maxDepth} deep`);
     const type = readType(cursor, where);
     const count = cursor.count64(where);
-    cursor.checkCount(count, leastBytes[type], where);
-    this.elements += count;
-    if (this.elements > maxElements)
-      throw cursor.error(where, `metadata of more than ${maxElements} array elements is not believed`);
+    this.count(count, type, where);
     if (type !== 'array' && type !== 'string') {
       this.elementType = type;
       return this.readNumbers(type, count, where);
@@ -162,6 +194,18 @@ class ValueReader {
     return values;
   }
 }
+
+/** Little-endian, as the weights are used. */
+const numberLists: { readonly [T in GgufScalarType]?: new (buffer: ArrayBuffer) => NumberList } = {
+  uint8: Uint8Array,
+  int8: Int8Array,
+  uint16: Uint16Array,
+  int16: Int16Array,
+  uint32: Uint32Array,
+  int32: Int32Array,
+  float32: Float32Array,
+  float64: Float64Array,
+};
 
 const scalarReaders: {
   readonly [T in Exclude<GgufScalarType, 'string'>]: (view: DataView, at: number) => MetadataValue | undefined;

@@ -9,6 +9,7 @@ export { ggufToTokenizer, type TokenizerExtras, tokenizerToGguf } from './gguf_t
 export { type GgufMetadata, writeGguf } from './gguf_writer.ts';
 export * from './inspect.ts';
 export { isJsonObject, type JsonObject, parseJson } from './json.ts';
+export { type NumberList, TextList } from './lists.ts';
 export {
   type Llama2cTokenizer,
   llama2cToConfig,

@@ -1,6 +1,7 @@
 /** What every reader answers: a file's metadata and where each of its tensors lies. No tensor is read until asked for. */
 
 import type { WeightType } from './dtype.ts';
+import type { NumberList, TextList } from './lists.ts';
 import { toFloat32 } from './quants/index.ts';
 import type { ByteSource } from './source.ts';
 
@@ -42,6 +43,8 @@ export interface WeightFile {
   readonly metadata: ReadonlyMap<string, MetadataValue>;
   /** The types that a GGUF file gave its metadata; absent for other formats. An array's is its elements'. */
   readonly metadataTypes?: ReadonlyMap<string, GgufScalarType>;
+  /** The long lists of a GGUF file's metadata as they lie in it; `metadata` has them too, as arrays that are made when asked for. */
+  readonly lists?: ReadonlyMap<string, TextList | NumberList>;
   readonly tensors: ReadonlyMap<string, TensorEntry>;
 }
 
