@@ -29,3 +29,15 @@ export {
   tokenizerFromJson,
   tokenizerFromJsonText,
 } from './tokenizer-json.ts';
+export {
+  type BpeTrainerOptions,
+  type CharacterTrainerOptions,
+  type TrainedTokenizer,
+  type TrainerOptions,
+  type TrainingProgress,
+  type TrainingTexts,
+  trainBpe,
+  trainCharacters,
+  trainUnigram,
+  type UnigramTrainerOptions,
+} from './trainers/index.ts';
