@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type SettingSpec, settingTable } from '../generation/settings.ts';
+import { presetFields } from '../training/preset_fields.ts';
 
 /** Shown below the flags of each verb. */
 export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
@@ -26,6 +27,11 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   ],
   inspect: ['inkstone inspect model.gguf', 'inkstone inspect ./my-model --json'],
   convert: ['inkstone convert ./my-model my-model.gguf --type q8_0', 'inkstone convert model.gguf ./my-model'],
+  plan: [
+    'inkstone plan gpt2-124m --batch_size 4',
+    'inkstone plan modern --depth 8 --memory 24GB --flops 180e9 --json',
+    'inkstone plan',
+  ],
   pull: ['inkstone pull gpt2', 'HF_ENDPOINT=https://my.mirror inkstone pull Qwen/Qwen3-0.6B'],
   models: ['inkstone models'],
   doctor: ['inkstone doctor'],
@@ -94,6 +100,19 @@ export function buildProgram(): Command {
       (await import('./convert.ts')).convertCommand(input, output, flags),
     );
 
+  const plan = verb(program, 'plan', 'what a model costs before it is trained: parameters, memory, arithmetic, time')
+    .argument('[preset]', 'a preset; without one, all of them are listed')
+    .addOption(new Option('--precision <name>', 'of training (default: float32)').choices(['float32', 'bfloat16']))
+    .option('--recompute', 'compute layers again for their gradients, to save memory')
+    .addOption(
+      new Option('--memory <size>', 'to fit into, or exit with 1: 24GB (default: what is here)').argParser(quantity),
+    )
+    .addOption(new Option('--flops <rate>', 'FLOPs a second that the machine keeps up: 180e9').argParser(quantity))
+    .addOption(new Option('--tokens <n>', "to train on: 300B (default: the preset's)").argParser(quantity))
+    .option('--json', 'all of it as one object')
+    .action(async (preset: string | undefined, flags) => (await import('./plan.ts')).planCommand(preset, flags));
+  presetFlags(plan);
+
   verb(program, 'pull', 'fetch a model, or bring it up to date')
     .argument('<name>', 'a name of the catalogue, or a hub id: org/name, org/name:file.gguf')
     .option('--revision <name>', 'branch, tag or commit')
@@ -144,6 +163,16 @@ function settingFlags(command: Command): Command {
   return command;
 }
 
+/** A flag for every field of a preset, under its own name. */
+function presetFlags(command: Command): Command {
+  command.optionsGroup('Fields over the preset:');
+  for (const { name, kind, choices, en } of presetFields) {
+    const value = kind === 'boolean' ? 'true|false' : kind === 'choice' ? 'name' : 'n';
+    command.option(`--${name} <${value}>`, choices ? `${en}: ${choices.join(', ')}` : en);
+  }
+  return command;
+}
+
 function valueName({ kind }: SettingSpec): string {
   switch (kind) {
     case 'number':
@@ -178,9 +207,20 @@ function wholeFrom(least: number): (text: string) => number {
   };
 }
 
+/** "24GB", "180e9", "300B": a number above 0 with a suffix of thousands, or GiB and its like. */
+function quantity(text: string): number {
+  const match = /^(\d+\.?\d*(?:e\+?\d+)?)\s*([kmgtpb]?)(i?)(b|flops)?$/i.exec(text.trim());
+  const [, number, letter, binary] = match ?? [];
+  // A single B is billions; bytes are written out as GB.
+  const power = letter ? { k: 1, m: 2, g: 3, b: 3, t: 4, p: 5 }[letter.toLowerCase()]! : 0;
+  const value = Number(number) * (binary ? 1024 : 1000) ** power;
+  if (match && value > 0 && Number.isFinite(value)) return value;
+  throw new InvalidArgumentError('It has to be a number above 0, as 24GB, 180e9 or 300B.');
+}
+
 /** `--max-new-tokens` is `--max_new_tokens`: settings keep their published names, and hyphens are forgiven. */
 export function forgiveHyphens(args: readonly string[]): string[] {
-  const names = new Set(settingTable.map(({ name }) => name));
+  const names = new Set([...settingTable, ...presetFields].map(({ name }) => name));
   const end = args.indexOf('--');
   return args.map((arg, i) => {
     if (end >= 0 && i > end) return arg;

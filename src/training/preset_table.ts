@@ -77,7 +77,7 @@ const adamw: TrainingDefaults = {
 const gpt1: Preset = {
   name: 'gpt1',
   architecture: 'gpt1',
-  en: 'GPT-1, 117M: 12 layers with norms after each sum',
+  en: 'GPT-1, 117M: 12 layers, norms after the sums',
   zh: 'GPT-1，1.17 亿参数：12 层，归一化在残差之后',
   shape: { n_layer: 12, n_head: 12, n_embd: 768, block_size: 512, vocab_size: 40478 },
   training: {
@@ -187,7 +187,7 @@ const gpt3 = gpt3Table.map((printed): Preset => {
   return {
     name: `gpt3-${params.toLowerCase()}`,
     architecture: 'gpt3',
-    en: `GPT-3, ${params}: ${n_layers} layers, ${shape.n_embd} wide, dense and banded in turn`,
+    en: `GPT-3, ${params}: ${n_layers} layers, ${shape.n_embd} wide, banded`,
     zh: `GPT-3，${params}：${n_layers} 层，宽 ${shape.n_embd}，稠密与局部带状注意力交替`,
     shape: { ...shape, block_size: GPT3_CONTEXT, vocab_size: 50257, window_size: 256 },
     training: {
@@ -214,7 +214,7 @@ const gpt3 = gpt3Table.map((printed): Preset => {
 const modern: Preset = {
   name: 'modern',
   architecture: 'modern',
-  en: 'rotary positions, RMSNorm, SwiGLU, grouped heads, normalised queries and keys; one dial: depth',
+  en: 'RoPE, RMSNorm, SwiGLU, grouped heads, --depth',
   zh: '旋转位置编码、RMSNorm、SwiGLU、分组注意力、QK 归一化；唯一旋钮 depth',
   shape: { depth: 12, block_size: 2048, vocab_size: 32768 },
   training: {
@@ -251,7 +251,7 @@ const nano = nanoSizes.map(
   ([name, n_layer, n_head, n_embd, block_size]): Preset => ({
     name,
     architecture: 'gpt2',
-    en: `${n_layer} layers, ${n_embd} wide, for processors and browsers`,
+    en: `${n_layer} layers, ${n_embd} wide, for CPUs and browsers`,
     zh: `${n_layer} 层，宽 ${n_embd}，适合处理器与浏览器`,
     shape: { n_layer, n_head, n_embd, block_size, vocab_size: 256 },
     training: { ...adamw, batch_size: 32, max_steps: 3000, beta2: 0.99 },
@@ -264,7 +264,7 @@ const shakespeare: readonly Preset[] = [
   {
     name: 'shakespeare-cpu',
     architecture: 'gpt2',
-    en: "nanoGPT's character Shakespeare for a processor: 4 layers, 128 wide",
+    en: "nanoGPT's for characters: 4 layers, 128 wide",
     zh: 'nanoGPT 字符级莎士比亚（CPU 配置）：4 层，宽 128',
     shape: {
       n_layer: 4,
@@ -282,7 +282,7 @@ const shakespeare: readonly Preset[] = [
   {
     name: 'shakespeare-baby',
     architecture: 'gpt2',
-    en: "nanoGPT's character Shakespeare: 6 layers, 384 wide",
+    en: "nanoGPT's for characters: 6 layers, 384 wide",
     zh: 'nanoGPT 字符级莎士比亚：6 层，宽 384',
     shape: {
       n_layer: 6,

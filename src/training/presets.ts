@@ -34,7 +34,9 @@ export const presetNames: readonly string[] = presetTable.map(({ name }) => name
 export function findPreset(name: string): Preset {
   const preset = presetTable.find((entry) => entry.name === name);
   if (preset) return preset;
-  const nearest = nearestNames(name, presetNames);
+  // "gpt2-xl" means one of its family, however its sizes are spelt.
+  const family = presetNames.filter((other) => other.startsWith(`${name.split('-')[0]}-`));
+  const nearest = [...new Set([...nearestNames(name, family.length > 0 ? family : presetNames), ...family])];
   throw new NotFoundError('preset', name, nearest.length > 0 ? [] : [`presets: ${presetNames.join(', ')}`], nearest);
 }
 
