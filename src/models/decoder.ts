@@ -26,6 +26,10 @@ export interface DecoderInputs {
   readonly positions: Tensor;
   /** Attention of one layer: (…, H, D). */
   attend(call: AttentionCall): Tensor;
+  /** Dropout, for training: of the embeddings, and of what attention and MLP add to the sum. */
+  readonly drop?: (x: Tensor) => Tensor;
+  /** Told the sum that enters each layer. */
+  readonly onLayer?: (x: Tensor) => void;
 }
 
 /** The hidden states before the final norm: (…, C). */
@@ -33,6 +37,7 @@ export function decoderHidden(config: DecoderConfig, parameter: ParameterLookup,
   const decoder = new Decoder(config, parameter, inputs);
   let x = decoder.embed(); // (…, C)
   config.layers.forEach((_, i) => {
+    inputs.onLayer?.(x);
     x = decoder.layer(x, i); // (…, C)
   });
   return x;
@@ -65,6 +70,7 @@ const activations: Readonly<Record<Activation, (x: Tensor) => Tensor>> = {
 
 class Decoder {
   private readonly lead: Shape;
+  private readonly drop: (x: Tensor) => Tensor;
   /** Cosines and sines of each of the model's ropes, shared by its layers: (…, R). */
   private readonly tables: readonly Tensor[];
 
@@ -74,6 +80,7 @@ class Decoder {
     private readonly inputs: DecoderInputs,
   ) {
     this.lead = inputs.ids.shape;
+    this.drop = inputs.drop ?? ((x) => x);
     this.tables = config.ropes.map(({ frequencies, scale }) =>
       f.ropeTable(inputs.positions, f.constant(frequencies, [frequencies.length]), scale),
     );
@@ -84,15 +91,15 @@ class Decoder {
     let x = f.gather(this.need('embed.weight'), this.inputs.ids); // (…, C)
     if (embeddingScale !== 1) x = f.affine(x, embeddingScale, 0);
     if (learnedPositions) x = f.add(x, f.gather(this.need('positions.weight'), this.inputs.positions));
-    return x;
+    return this.drop(x);
   }
 
   layer(x: Tensor, i: number): Tensor {
     const at = `layers.${i}`;
     const layer = this.config.layers[i];
-    const attention = (h: Tensor) => this.attention(h, i, layer);
+    const attention = (h: Tensor) => this.drop(this.attention(h, i, layer));
     const mlp = (h: Tensor) =>
-      layer.mlp === 'dense' ? this.mlp(h, `${at}.mlp`, this.config.mlp) : this.experts(h, at);
+      this.drop(layer.mlp === 'dense' ? this.mlp(h, `${at}.mlp`, this.config.mlp) : this.experts(h, at));
     const norm = (h: Tensor, name: string) => this.norm(h, `${at}.${name}`);
     switch (this.config.arrangement) {
       case 'pre': {

@@ -37,7 +37,8 @@ export function createReferenceBackend(): Backend {
       own(buffer).bytes.set(bytes, offset);
       own(buffer).decoded.clear();
     },
-    read: async (buffer, offset, length) => own(buffer).bytes.slice(offset, offset + length),
+    // Not slice(): that of a Node Buffer shares its memory.
+    read: async (buffer, offset, length) => new Uint8Array(own(buffer).bytes.subarray(offset, offset + length)),
     copy(buffer, from, to, length) {
       own(buffer).bytes.copyWithin(to, from, from + length);
       own(buffer).decoded.clear();

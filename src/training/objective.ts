@@ -1,0 +1,83 @@
+/**
+ * Objectives: functions from a decoder to the number that training makes small. The next-token likelihood is the principle of the whole
+ * line of models: L(θ) = Σ_t log P(x_t | x_<t; θ) (Radford et al. 2018, equation 1), here as a weighted sum of -log P.
+ */
+import { decoderHidden, decoderLogits, type ParameterLookup } from '../models/decoder.ts';
+import type { DecoderConfig } from '../models/index.ts';
+import { f, type Tensor } from '../tensor/index.ts';
+import { IGNORED } from './data/index.ts';
+import { dropoutSites } from './dropout.ts';
+
+/** What a batch is, as tensors: all (B, T). */
+export interface BatchTensors {
+  readonly tokens: Tensor;
+  readonly targets: Tensor;
+  /** What each target counts for in the sum; 0 where it is ignored. */
+  readonly weights: Tensor;
+  readonly positions: Tensor;
+}
+
+export interface ObjectiveOptions {
+  /** Share of activations that are set to 0 (Srivastava et al. 2014), with the keys of their random numbers; none without it. */
+  readonly dropout?: { readonly rate: number; readonly keys: Tensor };
+  /** Weight of the uniform distribution in the target (Szegedy et al. 2016); 0 unless given. */
+  readonly label_smoothing?: number;
+  /** Weight of log² Z, which keeps logits near 0 (Chowdhery et al. 2022); 0 unless given. */
+  readonly z_loss?: number;
+}
+
+export interface Objective {
+  /** The weighted sum of -log P, in nats: (1). What is reported. */
+  readonly likelihood: Tensor;
+  /** The same with label smoothing and z-loss: (1). What is made small. */
+  readonly loss: Tensor;
+  /** The sum entering each layer, in order: where recomputation can start from. */
+  readonly boundaries: readonly Tensor[];
+}
+
+/** The batch's tensors as inputs of a graph. */
+export function batchInputs(batch_size: number, block_size: number): BatchTensors {
+  const shape = [batch_size, block_size];
+  return {
+    tokens: f.input('tokens', 'i32', shape),
+    targets: f.input('targets', 'i32', shape),
+    weights: f.input('weights', 'f32', shape),
+    positions: f.input('positions', 'i32', shape),
+  };
+}
+
+/** Next-token likelihood of a batch under a decoder. */
+export function nextTokenObjective(
+  config: DecoderConfig,
+  parameter: ParameterLookup,
+  batch: BatchTensors,
+  { dropout, label_smoothing = 0, z_loss = 0 }: ObjectiveOptions = {},
+): Objective {
+  const boundaries: Tensor[] = [];
+  const hidden = decoderHidden(config, parameter, {
+    ids: batch.tokens,
+    positions: batch.positions,
+    attend: ({ q, k, v, sinks, attrs }) => f.attention(q, k, v, sinks, attrs), // (B, T, H, D)
+    drop: dropout && dropoutSites(dropout.rate, dropout.keys),
+    onLayer: (x) => boundaries.push(x),
+  }); // (B, T, C)
+  const logits = decoderLogits(config, parameter, hidden); // (B, T, V)
+  const losses = f.crossEntropy(logits, batch.targets, IGNORED); // (B, T)
+  const total = (x: Tensor) => f.reshape(f.sum(f.mul(x, batch.weights), 0, 2), [1]);
+  const likelihood = total(losses);
+  if (label_smoothing === 0 && z_loss === 0) return { likelihood, loss: likelihood, boundaries };
+
+  const logP = f.logSoftmax(logits); // (B, T, V)
+  let shaped = losses;
+  if (label_smoothing > 0) {
+    const V = config.vocab_size;
+    const spread = f.affine(f.reshape(f.sum(logP, 2), losses.shape), -1 / V, 0); // mean -log P over the vocabulary
+    shaped = f.add(f.affine(shaped, 1 - label_smoothing, 0), f.affine(spread, label_smoothing, 0));
+  }
+  if (z_loss > 0) {
+    const first = (x: Tensor) => f.reshape(f.slice(x, 2, 0, 1), losses.shape);
+    const logZ = f.sub(first(logits), first(logP)); // (B, T)
+    shaped = f.add(shaped, f.affine(f.square(logZ), z_loss, 0));
+  }
+  return { likelihood, loss: total(shaped), boundaries };
+}
