@@ -349,6 +349,33 @@ describe('the cache', () => {
     expect([a.made, b.made].filter(Boolean).length).toBe(1);
   });
 
+  it('that another process made anew under an open corpus is noticed, not read', async () => {
+    const path = write('a.txt', poems.join('\n'));
+    const corpus = await openCorpus({
+      sources: [path],
+      tokenizer: gpt2,
+      cacheDir,
+      shardTokens: 8,
+      split: { fraction: 0 },
+    });
+    const token = new Int32Array(1);
+    corpus.train[0].source.read(0, token);
+    appendFileSync(path, 'more');
+    await open({ sources: [path], shardTokens: 8 }, look);
+    corpus.train[0].source.read(0, token);
+    expect(() => corpus.train[0].source.read(8, token)).toThrow(/another process made it anew/);
+    corpus.close();
+  });
+
+  it('counts what the tokenizer does not know', async () => {
+    const path = write('a.txt', 'ab砚a墨b');
+    const tokenizer = tokenizerOf('unigram');
+    const unk = tokenizer.special.unk ?? -1;
+    const expected = encode(tokenizer, 'ab砚a墨b').filter((id) => id === unk).length;
+    expect((await open({ sources: [path], tokenizer }, ({ unknown }) => unknown)).seen).toBe(expected);
+    expect(expected).toBeGreaterThan(0);
+  });
+
   it('that cannot be written is an EnvironmentError with its place', async () => {
     const path = write('a.txt', poems.join('\n'));
     await expect(openCorpus({ sources: [path], tokenizer: gpt2, cacheDir: path })).rejects.toThrow(EnvironmentError);

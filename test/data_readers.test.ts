@@ -191,6 +191,24 @@ describe('what cannot be read', () => {
     expect(await failure({ path: file('text.parquet', 'just text, long enough') })).toBeInstanceOf(FileFormatError);
   });
 
+  it('a string in Parquet that is invalid UTF-8', async () => {
+    const bytes = readFileSync(join(golden, 'docs.none.parquet'));
+    bytes[bytes.indexOf('tab\there')] = 0xff;
+    expect((await failure({ path: file('latin.parquet', bytes) })).message).toContain(
+      'row group 0: a string in it is invalid UTF-8',
+    );
+  });
+
+  it('settings that have no meaning for the files', async () => {
+    expect((await failure({ path: join(golden, 'docs.csv'), separator: '\n' })).message).toContain(
+      'is for plain text, but',
+    );
+    expect((await failure({ path: file('t.txt', 'text'), text_field: 'body' })).message).toContain(
+      'is for data with fields',
+    );
+    expect(await failure({ path: file('t.txt', 'text'), separator: '' })).toBeInstanceOf(SettingError);
+  });
+
   it('any flipped byte of a Parquet or packed file gives text or a FileFormatError, never another one', async () => {
     const names = ['docs.zstd.parquet', 'docs.snappy.parquet', 'docs.v2.parquet', 'docs.jsonl.gz', 'docs.jsonl.zst'];
     await fc.assert(

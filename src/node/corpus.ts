@@ -74,6 +74,9 @@ export async function openCorpus(options: CorpusOptions): Promise<DiskCorpus> {
   if (validation !== undefined && options.split !== undefined) {
     throw new SettingError('split', options.split, 'cannot go together with validation data of its own');
   }
+  for (const { weight } of validation ?? []) {
+    if (weight !== undefined) throw new SettingError('weight', weight, 'has no meaning for validation data');
+  }
   const split = validation ? checkSplit({ fraction: 0 }) : checkSplit(options.split ?? {});
   const { begin, end } = boundaryTokens(tokenizer, options);
   const hash = tokenizerHash(tokenizer);
@@ -112,7 +115,8 @@ export async function openCorpus(options: CorpusOptions): Promise<DiskCorpus> {
     const byDocuments = split.by === 'documents' && split.fraction > 0;
     for (const [i, source] of sources.entries()) {
       const tokens = await openOne(source, `source-${number(i)}`, byDocuments);
-      const named = { name: source.path, weight: source.weight };
+      const unknown = Object.values(tokens.index.sets).reduce((sum, set) => sum + set.unknown, 0);
+      const named = { name: source.path, weight: source.weight, unknown };
       if (byDocuments) {
         parts.push({
           ...named,

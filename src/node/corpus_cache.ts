@@ -290,8 +290,8 @@ function isIndex(value: unknown): value is CacheIndex {
 
 function isSet(set: unknown, width: number): boolean {
   if (!isRecord(set) || !Array.isArray(set.shards)) return false;
-  const { tokens, documents, bytes, characters, shards, idx, marks } = set;
-  if (![tokens, documents, bytes, characters].every(isCount)) return false;
+  const { tokens, documents, bytes, characters, unknown, shards, idx, marks } = set;
+  if (![tokens, documents, bytes, characters, unknown].every(isCount)) return false;
   if (![...shards, idx, marks].every(isShardFile)) return false;
   const sizes = (shards as ShardFile[]).map((shard) => shard.bytes / width);
   const even = sizes.every(

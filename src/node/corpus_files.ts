@@ -56,6 +56,21 @@ export function formatOf(path: string): CorpusFormat | undefined {
  * @throws NotFoundError when there is none; SettingError when a format is unknown or cannot be told.
  */
 export async function filesOf(source: CorpusSource): Promise<SourceFiles> {
+  const found = await findFiles(source);
+  const { separator, text_field } = source;
+  const formats = [...new Set(found.files.map(({ format }) => format))];
+  const about = `the files of ${source.path} are ${formats.join(', ')}`;
+  if (separator === '') throw new SettingError('separator', separator, 'must not be empty');
+  if (separator !== undefined && !formats.includes('text')) {
+    throw new SettingError('separator', separator, `is for plain text, but ${about}`);
+  }
+  if (text_field !== undefined && formats.every((format) => format === 'text')) {
+    throw new SettingError('text_field', text_field, `is for data with fields, but ${about}`);
+  }
+  return found;
+}
+
+async function findFiles(source: CorpusSource): Promise<SourceFiles> {
   const { path, format } = source;
   if (format !== undefined && !corpusFormats.includes(format)) {
     throw new SettingError('format', format, `must be one of ${corpusFormats.join(', ')}`);

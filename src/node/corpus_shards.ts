@@ -5,7 +5,7 @@
  * little endian.
  */
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, type Stats, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { FileFormatError } from '../errors.ts';
 import { MarkWriter, type TokenisedText } from '../training/data/corpus.ts';
@@ -28,6 +28,8 @@ export interface ShardSet {
   readonly documents: number;
   readonly bytes: number;
   readonly characters: number;
+  /** How many are the tokenizer's unknown token. */
+  readonly unknown: number;
   /** In order; all but the last have the same size. */
   readonly shards: readonly ShardFile[];
   readonly idx: ShardFile;
@@ -48,6 +50,7 @@ export class ShardWriter {
   private documents = 0;
   private bytes = 0;
   private characters = 0;
+  private unknown = 0;
 
   constructor(
     private readonly folder: string,
@@ -59,7 +62,8 @@ export class ShardWriter {
     this.starts = new ArrayFile(folder, `${name}.idx`, new Float64Array(1 << 13));
   }
 
-  push({ ids, begins, bytes, characters }: TokenPiece): void {
+  push({ ids, begins, bytes, characters, unknown }: TokenPiece): void {
+    this.unknown += unknown;
     this.marks.before(this.tokens, this.bytes, this.characters);
     if (begins) {
       this.starts.push([this.tokens]);
@@ -83,8 +87,8 @@ export class ShardWriter {
     const idx = this.starts.finish();
     const marks = new ArrayFile(this.folder, `${this.name}.marks`, new Float64Array(1 << 10));
     marks.push(this.marks.marks);
-    const { tokens, documents, bytes, characters, shards } = this;
-    return { tokens, documents, bytes, characters, shards, idx, marks: marks.finish() };
+    const { tokens, documents, bytes, characters, unknown, shards } = this;
+    return { tokens, documents, bytes, characters, unknown, shards, idx, marks: marks.finish() };
   }
 
   /** Closes what is open, when the work ends before `finish`. */
@@ -152,6 +156,8 @@ class ArrayFile<A extends Uint16Array | Uint32Array | Float64Array> {
 
 /** So many files of a row of tokens are open at once. */
 const OPEN_FILES = 64;
+/** The places of documents are kept in memory up to so many bytes of them, and read one by one beyond. */
+const STARTS_IN_MEMORY = 16 << 20;
 
 /** Tokens of shards, read by position; the operating system's page cache is what keeps them in memory. */
 export class ShardTokens implements TokenSource {
@@ -161,7 +167,8 @@ export class ShardTokens implements TokenSource {
   private readonly perShard: number;
   private readonly open = new Map<string, number>();
   private scratch = Buffer.alloc(0);
-  private readonly start = new Float64Array(1);
+  private readonly known = new Map<string, string>();
+  private starts: Float64Array | undefined;
 
   constructor(
     private readonly folder: string,
@@ -172,6 +179,11 @@ export class ShardTokens implements TokenSource {
     this.documents = set.documents;
     this.width = dtype === 'uint16' ? 2 : 4;
     this.perShard = set.shards.length > 0 ? set.shards[0].bytes / this.width : 1;
+    for (const { file, bytes } of [...set.shards, set.idx, set.marks]) {
+      const facts = statSync(join(folder, file));
+      if (facts.size !== bytes) throw this.replaced(file);
+      this.known.set(file, identity(facts));
+    }
   }
 
   read(position: number, into: Int32Array): void {
@@ -188,8 +200,10 @@ export class ShardTokens implements TokenSource {
   }
 
   documentStart(index: number): number {
-    this.start.set(new Float64Array(this.bytes(this.set.idx.file, index * 8, 8), 0, 1));
-    return this.start[0];
+    const { file, bytes } = this.set.idx;
+    if (bytes > STARTS_IN_MEMORY) return new Float64Array(this.bytes(file, index * 8, 8), 0, 1)[0];
+    this.starts ??= new Float64Array(this.bytes(file, 0, bytes).slice(0, bytes));
+    return this.starts[index];
   }
 
   /** All marks: they are few. */
@@ -232,14 +246,24 @@ export class ShardTokens implements TokenSource {
     }
     const descriptor = openSync(join(this.folder, file), 'r');
     this.open.set(file, descriptor);
+    if (identity(fstatSync(descriptor)) !== this.known.get(file)) throw this.replaced(file);
     return descriptor;
   }
+
+  private replaced(file: string): FileFormatError {
+    const hint = 'Give each run whose data differs a cache folder of its own, and start again';
+    return new FileFormatError(join(this.folder, file), '', 'another process made it anew', hint);
+  }
 }
+
+/** Tells a file from another one that has its name. */
+const identity = ({ ino, size, mtimeMs }: Stats) => `${ino} ${size} ${mtimeMs}`;
 
 /** A row of tokens on disk with what its text was. */
 export function shardText(folder: string, set: ShardSet, dtype: TokenDtype): TokenisedText & { source: ShardTokens } {
   const source = new ShardTokens(folder, set, dtype);
-  return { source, bytes: set.bytes, characters: set.characters, marks: source.marks() };
+  const { bytes, characters, unknown } = set;
+  return { source, bytes, characters, unknown, marks: source.marks() };
 }
 
 /**

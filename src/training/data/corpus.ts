@@ -39,6 +39,8 @@ export interface Corpus {
   readonly tokens: number;
   readonly bytesPerToken: number;
   readonly charactersPerToken: number;
+  /** How many tokens are the tokenizer's unknown token: more than a few tell of a tokenizer for another text. */
+  readonly unknown: number;
   readonly vocab_size: number;
   /** What stands after each document, or null. */
   readonly end_token: number | null;
@@ -49,6 +51,7 @@ export interface TokenisedText {
   readonly source: TokenSource;
   readonly bytes: number;
   readonly characters: number;
+  readonly unknown: number;
   /** Places in the tokens where the text before is known, rising, the first at 0. */
   readonly marks: Marks;
 }
@@ -160,6 +163,7 @@ export interface SplitSource {
   readonly weight: number | undefined;
   readonly train: CountedTokens;
   readonly validation: CountedTokens | null;
+  readonly unknown: number;
 }
 
 /**
@@ -199,6 +203,7 @@ export function assembleCorpus(
     tokens: all.tokens,
     bytesPerToken: all.tokens > 0 ? all.bytes / all.tokens : 0,
     charactersPerToken: all.tokens > 0 ? all.characters / all.tokens : 0,
+    unknown: sources.reduce((total, { unknown }) => total + unknown, 0),
     vocab_size: tokenizer.vocabSize,
     end_token,
   };
@@ -234,12 +239,13 @@ export async function corpusFromTexts(
   for await (const piece of tokenise(partsOf(texts), tokenizer, options)) {
     rows[isForValidation(split, piece.document) ? 'validation' : 'train'].push(piece);
   }
-  const whole = rows.train.finish();
+  const [whole, apart] = [rows.train.finish(), rows.validation.finish()];
   const parts =
     split.by === 'documents'
-      ? { train: wholeText(whole), validation: wholeText(rows.validation.finish()) }
+      ? { train: wholeText(whole), validation: wholeText(apart) }
       : splitByTokens(whole, split.fraction, tokenizer, [begin, end]);
-  return assembleCorpus([{ name: 'text', weight: undefined, ...parts }], tokenizer, end);
+  const unknown = whole.unknown + apart.unknown;
+  return assembleCorpus([{ name: 'text', weight: undefined, unknown, ...parts }], tokenizer, end);
 }
 
 async function* partsOf(texts: Iterable<string> | AsyncIterable<string>): DocumentParts {
@@ -254,8 +260,10 @@ class TokenRow {
   private readonly marks = new MarkWriter();
   private bytes = 0;
   private characters = 0;
+  private unknown = 0;
 
-  push({ ids, begins, bytes, characters }: TokenPiece): void {
+  push({ ids, begins, bytes, characters, unknown }: TokenPiece): void {
+    this.unknown += unknown;
     this.marks.before(this.length, this.bytes, this.characters);
     if (begins) this.starts.push(this.length);
     if (this.length + ids.length > this.tokens.length) {
@@ -271,6 +279,7 @@ class TokenRow {
 
   finish(): TokenisedText {
     const source = new MemoryTokens(this.tokens.slice(0, this.length), this.starts);
-    return { source, bytes: this.bytes, characters: this.characters, marks: this.marks.marks };
+    const { bytes, characters, unknown } = this;
+    return { source, bytes, characters, unknown, marks: this.marks.marks };
   }
 }

@@ -8,7 +8,7 @@ import { philox } from '../../tensor/ops/lookup.ts';
 const DATA = 0x5d000000;
 
 /** What a number decides. Each purpose has a stream of its own. */
-export const Purpose = { source: 0, position: 1, split: 2, order: 3, mixture: 4 } as const;
+export const Purpose = { source: 0, position: 1, split: 2, order: 3, mixture: 4, weights: 5 } as const;
 export type Purpose = (typeof Purpose)[keyof typeof Purpose];
 
 /**

@@ -27,6 +27,8 @@ export interface TokenPiece {
   readonly bytes: number;
   /** Of the text: Unicode code points. */
   readonly characters: number;
+  /** How many of the ids are the tokenizer's unknown token. */
+  readonly unknown: number;
 }
 
 /** Pieces of about so many UTF-16 units. */
@@ -60,6 +62,7 @@ export async function* tokenise(
   const encoder = new PieceEncoder(tokenizer);
   let document = 0;
   let begun = false;
+  const { unk } = tokenizer.special;
   const piece = (text: string, ids: Int32Array, ends: boolean): TokenPiece => {
     const begins = !begun;
     const before = begins && begin !== null ? [begin] : [];
@@ -70,6 +73,7 @@ export async function* tokenise(
       begins,
       ids: before.length + after.length === 0 ? ids : Int32Array.from([...before, ...ids, ...after]),
       ...countText(text),
+      unknown: unk === undefined ? 0 : ids.reduce((sum, id) => sum + (id === unk ? 1 : 0), 0),
     };
   };
   for await (const parts of documents) {
