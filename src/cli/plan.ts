@@ -10,10 +10,10 @@ import {
   type FlopsEstimate,
   type MemoryEstimate,
   type ParameterCounts,
-  type TrainingPrecision,
 } from '../training/estimate.ts';
 import { assertFits } from '../training/estimate_fit.ts';
 import { parseField, presetField, presetNames, type ResolvedPreset, resolvePreset } from '../training/presets.ts';
+import type { TrainingPrecision } from '../training/step.ts';
 import { say, sayAside, write, writeJson } from './terminal.ts';
 import { UsageError } from './usage.ts';
 
@@ -71,9 +71,9 @@ function makePlan(name: string, flags: PlanFlags): Plan {
   const given = Object.entries(flags).filter(([field, value]) => presetField(field) && value !== undefined);
   const resolved = resolvePreset(name, Object.fromEntries(given.map(([k, v]) => [k, parseField(k, String(v))])));
   const { decoder, training } = resolved;
-  const { batch_size, gradient_accumulation_steps, max_steps, optimizer } = training;
+  const { batch_size, gradient_accumulation_steps, max_steps } = training;
   const { precision = 'float32', recompute = false, flops: rate = null } = flags;
-  const options: EstimateOptions = { batch_size, precision, optimizer, recompute };
+  const options: EstimateOptions = { ...training, precision, recompute };
   const memory = estimateMemory(decoder, options);
   const available = flags.memory ?? machineMemory();
   const flops = estimateFlops(decoder, options);

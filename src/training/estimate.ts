@@ -1,13 +1,11 @@
 /**
  * What a model costs before it is made: parameters by part, memory by purpose, arithmetic for each token. Nothing here allocates: counts
- * come from the decoder's list of parameters, and the memory of activations from compiling the step of a few of its layers.
+ * come from the decoder's list of parameters, and the memory of activations from compiling the training step of a few of its layers.
  */
 import type { DecoderConfig } from '../models/config.ts';
-import { decoderHidden, decoderLogits } from '../models/decoder.ts';
 import { type ParameterSpec, parameterSpecs } from '../models/parameters.ts';
-import { compile } from '../tensor/compile.ts';
-import { gradients } from '../tensor/gradients.ts';
-import { f, type Tensor } from '../tensor/index.ts';
+import { type StepSettings, trainingPlans } from './step.ts';
+import { stateSpecs } from './update.ts';
 
 /** Numbers that a model learns, by what they are for. */
 export interface ParameterCounts {
@@ -27,20 +25,13 @@ export interface ParameterCounts {
   readonly active: number;
 }
 
-export type TrainingPrecision = 'float32' | 'bfloat16';
-
-export interface EstimateOptions {
-  /** Sequences in one pass; 1 unless given. */
-  readonly batch_size?: number;
-  /** Tokens of each; the decoder's context unless given. */
-  readonly block_size?: number;
-  /** `bfloat16` keeps float32 weights and adds copies of the matrices. */
-  readonly precision?: TrainingPrecision;
-  readonly optimizer?: 'adamw' | 'muon' | 'sgd';
-  /** Compute the inside of each layer again for its gradient, and keep only what went in. */
-  readonly recompute?: boolean;
-  /** Bytes of activations when they are known, as from the compiled step, instead of estimated. */
-  readonly activations?: number;
+/**
+ * What of a run decides its cost. Unless given: one sequence of the decoder's whole context, one pass for each step, AdamW, float32, no
+ * dropout, nothing recomputed.
+ */
+export interface EstimateOptions extends Partial<StepSettings> {
+  /** Bytes of the step's arena, where it is compiled already (`TrainingStep.arenaBytes`). */
+  readonly arenaBytes?: number;
 }
 
 /** Bytes. */
@@ -48,6 +39,7 @@ export interface MemoryEstimate {
   readonly weights: number;
   readonly gradients: number;
   readonly optimizer: number;
+  /** What a pass keeps for its gradients and needs on the way, with the rounded copies of weights that bfloat16 makes. */
   readonly activations: number;
   /** Of training: the sum of the four. */
   readonly total: number;
@@ -98,7 +90,7 @@ export function countParameters(decoder: DecoderConfig): ParameterCounts {
 /** The arithmetic of one token in training, at sequences of `block_size` tokens. */
 export function estimateFlops(
   decoder: DecoderConfig,
-  { block_size = decoder.n_positions, recompute = false }: EstimateOptions = {},
+  { block_size = decoder.n_positions, recompute = false }: Pick<EstimateOptions, 'block_size' | 'recompute'> = {},
 ): FlopsEstimate {
   const { active, positions, embeddings, head } = countParameters(decoder);
   const parameters = active - positions - (decoder.tied ? 0 : embeddings);
@@ -120,75 +112,60 @@ export function estimateFlops(
 
 /** The memory of training, by purpose, and of a sequence in the cache. */
 export function estimateMemory(decoder: DecoderConfig, options: EstimateOptions = {}): MemoryEstimate {
-  const { precision = 'float32', optimizer = 'adamw' } = options;
-  let parameters = 0;
-  let matrices = 0;
-  let ofMuon = 0;
-  for (const spec of parameterSpecs(decoder)) {
-    const count = size(spec);
-    parameters += count;
-    if (spec.shape.length < 2) continue;
-    matrices += count;
-    if (spec.name.startsWith('layers.')) ofMuon += count;
-  }
-  const weights = 4 * parameters + (precision === 'bfloat16' ? 2 * matrices : 0);
-  const gradientBytes = 4 * parameters;
-  // Mean and square of each gradient; of what Muon and SGD move, the mean alone.
-  const single = optimizer === 'sgd' ? parameters : optimizer === 'muon' ? ofMuon : 0;
-  const state = 8 * parameters - 4 * single;
-  const activations = options.activations ?? estimateActivations(decoder, options);
+  const settings = settingsOf(decoder, options);
+  const specs = parameterSpecs(decoder);
+  const bytes = (shapes: readonly Pick<ParameterSpec, 'shape'>[]) =>
+    shapes.reduce((sum, { shape }) => sum + 4 * shape.reduce((a, b) => a * b, 1), 0);
+  const weights = bytes(specs);
+  const optimizer = bytes(specs.flatMap((spec) => stateSpecs(settings, spec)));
+  // Sums of gradients have buffers of their own; those of a single pass lie in the arena.
+  const arena = options.arenaBytes ?? estimateArena(decoder, settings);
+  const activations = settings.gradient_accumulation_steps > 1 ? arena : Math.max(0, arena - weights);
   const { n_kv_head, head_dim } = decoder.attention;
   const kv_cache_per_token = 2 * 2 * decoder.layers.length * n_kv_head * head_dim;
   return {
     weights,
-    gradients: gradientBytes,
-    optimizer: state,
+    gradients: weights,
+    optimizer,
     activations,
-    total: weights + gradientBytes + state + activations,
+    total: 2 * weights + optimizer + activations,
     kv_cache_per_token,
     kv_cache: kv_cache_per_token * decoder.n_positions,
   };
 }
 
-/** Numbers of layers whose step is compiled; from there memory grows by the same for each. */
+function settingsOf(decoder: DecoderConfig, { arenaBytes: _, ...given }: EstimateOptions): StepSettings {
+  return {
+    batch_size: 1,
+    block_size: decoder.n_positions,
+    gradient_accumulation_steps: 1,
+    dropout: 0,
+    seed: 0,
+    optimizer: 'adamw',
+    beta1: 0.9,
+    beta2: 0.95,
+    eps: 1e-8,
+    momentum: 0.95,
+    weight_decay: 0.1,
+    grad_clip: 1,
+    ...given,
+  };
+}
+
+/** Numbers of layers whose step is compiled; from there memory grows by about the same for each. */
 const FEW_LAYERS = 4;
 const MORE_LAYERS = 6;
 
-/** Bytes that a pass keeps for its gradients and needs on the way. */
-function estimateActivations(decoder: DecoderConfig, options: EstimateOptions): number {
-  const { batch_size = 1, block_size = decoder.n_positions, recompute = false } = options;
+/** Bytes of the step's arena. */
+function estimateArena(decoder: DecoderConfig, settings: StepSettings): number {
   const count = decoder.layers.length;
-  // By repetition where there are fewer: shapes are the same in all layers.
-  const measure = (layers: number) => {
-    const repeated = Array.from({ length: layers }, (_, i) => decoder.layers[i % count]);
-    return passBytes({ ...decoder, layers: repeated }, batch_size, block_size);
+  const measure = (layers: number): number => {
+    // Of all kinds of layers, in their order: banded ones, experts.
+    const { learn, update } = trainingPlans({ ...decoder, layers: decoder.layers.slice(0, layers) }, settings);
+    return learn.arenaBytes + (update?.arenaBytes ?? 0);
   };
-  const plain = count <= MORE_LAYERS ? measure(count) : undefined;
-  if (plain !== undefined && !recompute) return plain;
-  const few = measure(FEW_LAYERS);
+  if (count <= MORE_LAYERS) return measure(count);
   const more = measure(MORE_LAYERS);
-  const each = (more - few) / (MORE_LAYERS - FEW_LAYERS);
-  const all = plain ?? more + (count - MORE_LAYERS) * each;
-  if (!recompute) return Math.ceil(all);
-  // What enters each layer stays; one layer at a time is whole.
-  const kept = 4 * batch_size * block_size * decoder.n_embd;
-  return Math.ceil(Math.min(all, more - (MORE_LAYERS - 1) * each + count * kept));
-}
-
-/** The arena of forward and backward, where the gradient of a parameter leaves it as soon as it is known. */
-function passBytes(decoder: DecoderConfig, batch: number, steps: number): number {
-  const parameters = new Map<string, Tensor>();
-  for (const { name, shape } of parameterSpecs(decoder)) parameters.set(name, f.parameter(name, 'f32', shape));
-  const lookup = (name: string) => parameters.get(name);
-  const ids = f.input('ids', 'i32', [batch, steps]);
-  const positions = f.input('positions', 'i32', [batch, steps]);
-  const targets = f.input('targets', 'i32', [batch, steps]);
-  const hidden = decoderHidden(decoder, lookup, {
-    ids,
-    positions,
-    attend: ({ q, k, v, sinks, attrs }) => f.attention(q, k, v, sinks, attrs),
-  }); // (B, T, C)
-  const loss = f.mean(f.crossEntropy(decoderLogits(decoder, lookup, hidden), targets));
-  const sums = gradients(loss, [...parameters.values()]).map((gradient, i) => [`sum ${i}`, f.mean(gradient)] as const);
-  return compile({ loss, ...Object.fromEntries(sums) }).arenaBytes;
+  const each = (more - measure(FEW_LAYERS)) / (MORE_LAYERS - FEW_LAYERS);
+  return Math.ceil(more + (count - MORE_LAYERS) * each);
 }

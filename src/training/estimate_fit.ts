@@ -5,7 +5,7 @@ import { type EstimateOptions, estimateMemory, type MemoryEstimate } from './est
 
 /**
  * Refuse a training run that needs more memory than there is.
- * @param options what `estimateMemory` takes; `activations` when the step is compiled and their bytes are known.
+ * @param options what `estimateMemory` takes; with `arenaBytes` of the compiled step it is exact.
  * @param available bytes.
  * @returns the estimate, when it fits.
  * @throws CapacityError with both sizes, where the memory goes, and what to change.
@@ -23,28 +23,31 @@ export function assertFits(decoder: DecoderConfig, options: EstimateOptions, ava
   throw new CapacityError('memory', gigabytes(memory.total), gigabytes(available), 'GB', hint);
 }
 
-/** The changes that make a run fit: recomputation, a smaller batch, both; or that none does. */
+/** The changes that make a run fit: a smaller batch with more accumulation, recomputation, both; or that none does. */
 function wayOut(decoder: DecoderConfig, given: EstimateOptions, available: number): string {
-  const { activations: _, ...options } = given;
-  const batch = options.batch_size ?? 1;
-  const needs = (batch_size: number, recompute: boolean) =>
-    estimateMemory(decoder, { ...options, batch_size, recompute }).total;
-  const found: string[] = [];
-  const look = (recompute: boolean): void => {
-    const also = recompute && !options.recompute ? 'recompute' : '';
-    for (let size = batch; size >= 1; size = Math.floor(size / 2)) {
-      if (size === batch && recompute === (options.recompute ?? false)) continue;
-      const total = needs(size, recompute);
+  const { arenaBytes: _, ...options } = given;
+  const { batch_size: batch = 1, gradient_accumulation_steps: passes = 1 } = options;
+  const change = (batch_size: number, recompute: boolean) => ({
+    ...options,
+    batch_size,
+    recompute,
+    gradient_accumulation_steps: Math.ceil((batch * passes) / batch_size),
+  });
+  const ways: string[] = [];
+  let largest = 0;
+  for (const recompute of options.recompute ? [true] : [false, true]) {
+    for (let size = batch; size > largest; size = Math.floor(size / 2)) {
+      const changed = change(size, recompute);
+      const { total } = estimateMemory(decoder, changed);
       if (total > available) continue;
-      const smaller = size < batch ? `batch_size ${size} (with gradient accumulation)` : '';
-      found.push(`${[also, smaller].filter(Boolean).join(' and ')}: ${gigabytes(total)} GB`);
-      return;
+      largest = size;
+      const smaller = `batch_size ${size} with gradient_accumulation_steps ${changed.gradient_accumulation_steps}`;
+      const parts = [...(recompute && !options.recompute ? ['recompute'] : []), ...(size < batch ? [smaller] : [])];
+      ways.push(`${parts.join(' and ')}: ${gigabytes(total)} GB`);
     }
-  };
-  if (!options.recompute) look(false);
-  look(true);
-  if (found.length > 0) return `What would fit: ${found.join('; ')}`;
-  const least = gigabytes(needs(1, true));
+  }
+  if (ways.length > 0) return `What would fit: ${ways.join('; ')}`;
+  const least = gigabytes(estimateMemory(decoder, change(1, true)).total);
   return `With batch_size 1 and recompute it still needs ${least} GB: take a smaller model or a larger machine`;
 }
 
