@@ -1,0 +1,262 @@
+/**
+ * The loop: steps, evaluations, samples and checkpoints in their order, as a stream of events. It knows no files and no clock of its
+ * own; what it must remember is one small JSON state, so that a resumed run does what the uninterrupted one does, to the bit.
+ */
+import type { BatchStream, EvaluationBatches, TextCounts } from './data/index.ts';
+import type { EndEvent, EvaluationEvent, TrainingEvent } from './events.ts';
+import type { TrainingDefaults } from './presets.ts';
+import { scheduleFactor } from './schedules.ts';
+import type { StepResult, TrainingStep } from './step.ts';
+
+export interface LoopSettings extends TrainingDefaults {
+  /** Evaluate, sample and save every so many steps; 0 for never but at the end. */
+  readonly eval_every: number;
+  readonly sample_every: number;
+  readonly save_every: number;
+  /** Stop after so many evaluations without a better one; 0 for never. */
+  readonly patience: number;
+  /** Stop after so many seconds of training; 0 for never. */
+  readonly max_time: number;
+  /** A step whose gradient norm is so many times the usual one is not made; 0 for never. */
+  readonly explosion_factor: number;
+}
+
+/** What the loop remembers between steps, as JSON. */
+export interface LoopState {
+  /** Steps done. */
+  readonly step: number;
+  readonly tokens: number;
+  readonly seconds: number;
+  readonly loss: number | null;
+  readonly best: { readonly step: number; readonly loss: number } | null;
+  /** Evaluations since the best. */
+  readonly stale: number;
+  /** Running mean of the gradient norm, and over how many steps. */
+  readonly norm: { readonly mean: number; readonly count: number };
+  readonly rate_factor: number;
+  /** Steps skipped one after another, and returns to a checkpoint so far. */
+  readonly skipped: number;
+  readonly rollbacks: number;
+  /** Why the run is over, once it is. */
+  readonly ended: EndEvent['reason'] | null;
+}
+
+export const firstState: LoopState = {
+  step: 0,
+  tokens: 0,
+  seconds: 0,
+  loss: null,
+  best: null,
+  stale: 0,
+  norm: { mean: 0, count: 0 },
+  rate_factor: 1,
+  skipped: 0,
+  rollbacks: 0,
+  ended: null,
+};
+
+export interface LoopHost {
+  /** Seconds on a clock that does not jump. */
+  now(): number;
+  resident?(): number;
+  /** Save everything; the answer names where. */
+  save?(state: LoopState, best: boolean): Promise<string>;
+  /** Bring parameters and optimiser back to the last checkpoint; null where there is none. */
+  rollBack?(): Promise<LoopState | null>;
+  sample?(step: number): Promise<{ readonly prompt: string; readonly text: string }>;
+}
+
+export interface LoopOptions {
+  readonly step: TrainingStep;
+  readonly batches: BatchStream;
+  readonly settings: LoopSettings;
+  readonly evaluation: EvaluationBatches | null;
+  /** Of the validation data: what bits per byte and per character are made of. */
+  readonly counts: TextCounts;
+  readonly flops_per_token: number;
+  readonly peak_flops: number | null;
+  readonly host: LoopHost;
+  readonly state?: LoopState;
+  /** Aborting ends the run after the step in flight, with a checkpoint. */
+  readonly signal?: AbortSignal;
+}
+
+/** Weight of the newest step in the running mean of gradient norms, and steps before it is believed. */
+const NORM_MEMORY = 0.98;
+const NORM_STEPS = 20;
+/** Skipped steps in a row before the run goes back, by how much the rate falls then, and returns before it gives up. */
+const SKIPS = 5;
+const RATE_FALL = 0.5;
+const ROLLBACKS = 3;
+
+/** Train, from the state on, to the end of the run. The last event is of type `end`. */
+export async function* trainingLoop(options: LoopOptions): AsyncGenerator<TrainingEvent, void, void> {
+  const { step, batches, settings, host, signal } = options;
+  let state = options.state ?? firstState;
+  let [started, speed] = [host.now(), 0];
+  const micros = Array.from({ length: settings.gradient_accumulation_steps }, (_, i) => i);
+  const dataOf = (s: number) => micros.map((micro) => batches.batch(s, micro));
+  const isTime = (every: number) => every > 0 && state.step % every === 0;
+  let saved = options.state ? state.step : -1;
+  let evaluated: EvaluationEvent | null = null;
+
+  let next = dataOf(state.step);
+  while (state.ended === null) {
+    if (state.step >= settings.max_steps) state = { ...state, ended: 'finished' };
+    else if (settings.max_time > 0 && state.seconds >= settings.max_time) state = { ...state, ended: 'max_time' };
+    else if (settings.patience > 0 && state.stale >= settings.patience) state = { ...state, ended: 'early_stopping' };
+    else if (signal?.aborted) break;
+    if (state.ended !== null) break;
+
+    const s = state.step;
+    const factor = scheduleFactor(settings, s) * state.rate_factor;
+    const norm_limit = normLimit(state, settings);
+    const pending = step.run(s, next, {
+      learning_rate: settings.learning_rate * factor,
+      matrix_learning_rate: settings.matrix_learning_rate === null ? null : settings.matrix_learning_rate * factor,
+      norm_limit,
+    });
+    if (s + 1 < settings.max_steps) next = dataOf(s + 1); // while the backend works
+    const result = await pending;
+    const now = host.now();
+    const elapsed = Math.max(1e-9, now - started);
+    started = now;
+    const tokens = batches.tokensPerStep;
+    speed = speed === 0 ? tokens / elapsed : 0.9 * speed + 0.1 * (tokens / elapsed);
+    state = afterStep(state, result, tokens, elapsed);
+    if (!result.applied) {
+      yield {
+        type: 'skipped',
+        step: state.step,
+        loss: result.loss,
+        grad_norm: result.grad_norm,
+        reason: whySkipped(result, norm_limit),
+      };
+      if (state.skipped >= SKIPS) {
+        const why = `${state.skipped} steps in a row had gradients that were ${Number.isFinite(result.grad_norm) ? 'exploding' : 'not finite'}`;
+        const back = state.rollbacks < ROLLBACKS ? ((await host.rollBack?.()) ?? null) : null;
+        if (!back) {
+          yield end({ ...state, ended: 'diverged' }, `${why}; a lower learning_rate or a longer warm-up may help`);
+          return;
+        }
+        const rate_factor = state.rate_factor * RATE_FALL;
+        yield { type: 'rollback', step: state.step, to: back.step, rate_factor, reason: why };
+        state = { ...back, rate_factor, skipped: 0, rollbacks: state.rollbacks + 1, seconds: state.seconds };
+        saved = back.step;
+        next = dataOf(state.step);
+        started = host.now();
+      }
+      continue;
+    }
+    yield {
+      type: 'step',
+      step: state.step,
+      loss: result.loss,
+      grad_norm: result.grad_norm,
+      learning_rate: settings.learning_rate * factor,
+      tokens: state.tokens,
+      tokens_per_second: speed,
+      mfu: options.peak_flops ? (speed * options.flops_per_token) / options.peak_flops : null,
+      seconds: state.seconds,
+      resident: host.resident?.() ?? null,
+    };
+    evaluated = null;
+    if (isTime(settings.eval_every)) {
+      evaluated = await evaluate(options, state);
+      if (evaluated) {
+        state = afterEvaluation(state, evaluated);
+        yield evaluated;
+      }
+    }
+    if (isTime(settings.sample_every) && host.sample)
+      yield { type: 'sample', step: state.step, ...(await host.sample(state.step)) };
+    if (host.save && (isTime(settings.save_every) || evaluated?.best)) {
+      saved = state.step;
+      yield {
+        type: 'checkpoint',
+        step: saved,
+        path: await host.save(state, evaluated?.best ?? false),
+        best: evaluated?.best ?? false,
+      };
+    }
+    started = host.now();
+  }
+
+  if (state.step > 0 && state.ended !== null && !evaluated && state.step !== state.best?.step) {
+    evaluated = await evaluate(options, state);
+    if (evaluated) {
+      state = { ...afterEvaluation(state, evaluated), ended: state.ended };
+      yield evaluated;
+    }
+  }
+  if (host.save && state.step > 0 && (saved !== state.step || state.ended !== null)) {
+    const best = evaluated?.best ?? false;
+    yield { type: 'checkpoint', step: state.step, path: await host.save(state, best), best };
+  }
+  yield end(state);
+}
+
+function normLimit({ norm }: LoopState, { explosion_factor }: LoopSettings): number {
+  const known = explosion_factor > 0 && norm.count >= NORM_STEPS;
+  return known ? explosion_factor * norm.mean : Number.POSITIVE_INFINITY;
+}
+
+function afterStep(
+  state: LoopState,
+  { loss, grad_norm, applied }: StepResult,
+  tokens: number,
+  seconds: number,
+): LoopState {
+  const { mean, count } = state.norm;
+  const kept = Math.min(NORM_MEMORY, count / (count + 1)); // a plain mean at first
+  return {
+    ...state,
+    step: state.step + 1,
+    tokens: state.tokens + tokens,
+    seconds: state.seconds + seconds,
+    ...(applied
+      ? { loss, skipped: 0, norm: { mean: kept * mean + (1 - kept) * grad_norm, count: count + 1 } }
+      : { skipped: state.skipped + 1 }),
+  };
+}
+
+function whySkipped({ loss, grad_norm }: StepResult, limit: number): string {
+  if (!Number.isFinite(loss)) return `the loss is ${loss}`;
+  if (!Number.isFinite(grad_norm)) return `the norm of the gradients is ${grad_norm}`;
+  return `the norm of the gradients, ${grad_norm.toPrecision(3)}, is above ${limit.toPrecision(3)}`;
+}
+
+function afterEvaluation(state: LoopState, { loss, best, step }: EvaluationEvent): LoopState {
+  return { ...state, best: best ? { step, loss } : state.best, stale: best ? 0 : state.stale + 1 };
+}
+
+/** The likelihood of the validation windows; null where there are none. */
+async function evaluate(
+  { step, evaluation, counts, signal }: LoopOptions,
+  state: LoopState,
+): Promise<EvaluationEvent | null> {
+  if (!evaluation) return null;
+  let [nats, targets] = [0, 0];
+  for (let i = 0; i < evaluation.count; i++) {
+    const part = await step.evaluate(evaluation.batch(i));
+    nats += part.nats;
+    targets += part.targets;
+    if (signal?.aborted && i + 1 < evaluation.count) return null; // half an evaluation says nothing
+  }
+  const loss = nats / targets;
+  const bits = (loss / Math.LN2) * counts.tokens;
+  return {
+    type: 'evaluation',
+    step: state.step,
+    loss,
+    perplexity: Math.exp(loss),
+    bits_per_byte: bits / counts.bytes,
+    bits_per_character: bits / counts.characters,
+    best: loss < (state.best?.loss ?? Number.POSITIVE_INFINITY),
+  };
+}
+
+function end(state: LoopState, detail?: string): EndEvent {
+  const { step, loss, best, seconds, ended } = state;
+  return { type: 'end', step, reason: ended ?? 'interrupted', loss, best, seconds, ...(detail ? { detail } : {}) };
+}
