@@ -1,5 +1,6 @@
 /** Trains byte-level BPE: the tokenizer of GPT-2 and its descendants, from text. */
-import { BYTE_TO_UNIT, writeUtf8 } from '../bytes.ts';
+import { SettingError } from '../../errors.ts';
+import { alphabetToBytes, BYTE_TO_UNIT, writeUtf8 } from '../bytes.ts';
 import { GPT2_PATTERN } from '../tokenizer-json.ts';
 import { cellsOf, pointAt } from './cells.ts';
 import { cuttingOf } from './cutters.ts';
@@ -27,6 +28,11 @@ export interface BpeTrainerOptions extends TrainerOptions {
    */
   readonly pattern?: 'gpt2' | 'llama3' | (string & {});
   /**
+   * Which of equally frequent pairs is merged first: the one of the smallest ids, as Hugging Face `tokenizers` has it, or the one
+   * whose bytes are greatest (left token, then right), as minimal trainers in Python have it. Default `smallest_ids`.
+   */
+  readonly ties?: 'smallest_ids' | 'greatest_bytes';
+  /**
    * Bytes that are tokens whether they occur or not. Default: all 256, so that every text can be encoded. Bytes of the corpus
    * are added to them.
    */
@@ -46,6 +52,10 @@ export async function trainBpe(texts: TrainingTexts, options: BpeTrainerOptions)
   const least = options.min_frequency ?? 0;
   checkWhole('min_frequency', least, 0, Number.MAX_SAFE_INTEGER);
   if (options.limit_alphabet !== undefined) checkWhole('limit_alphabet', options.limit_alphabet, 1, 256);
+  const ties = options.ties ?? 'smallest_ids';
+  if (ties !== 'smallest_ids' && ties !== 'greatest_bytes') {
+    throw new SettingError('ties', ties, 'must be smallest_ids or greatest_bytes');
+  }
   const { cut, pattern } = cuttingOf(options.pattern ?? 'gpt2');
   const pace = new Pace(options);
 
@@ -125,7 +135,11 @@ async function learn(
   const shared = special.length + alphabet.length - tokens.length;
   checkRoom(vocab_size, alphabet.length - shared, special.length);
 
-  const merger = new Merger(cellsOf(words, byteIds, vocab_size));
+  const byBytes = options.ties === 'greatest_bytes';
+  const merger = new Merger(
+    cellsOf(words, byteIds, vocab_size),
+    byBytes ? (a, b) => compareBytes(tokens[a], tokens[b]) : undefined,
+  );
   const merges: (readonly [string, string])[] = [];
   const first = tokens.length;
   for (let steps = 0; tokens.length < vocab_size; steps++) {
@@ -141,6 +155,14 @@ async function learn(
   pace.tokens = tokens.length;
   pace.tell('merge', 1);
   return { tokens, merges };
+}
+
+/** The order of two tokens by their bytes. */
+function compareBytes(a: string, b: string): number {
+  const x = alphabetToBytes(a);
+  const y = alphabetToBytes(b);
+  for (let i = 0; i < x.length && i < y.length; i++) if (x[i] !== y[i]) return x[i] - y[i];
+  return x.length - y.length;
 }
 
 /** The bytes that become tokens, in the order of their ids: that of the characters they are written as. */

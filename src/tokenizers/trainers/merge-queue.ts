@@ -19,6 +19,9 @@ export class MergeQueue {
   /** The largest count below the bound. */
   private below = -1;
 
+  /** @param compare the order of tokens in which the greater of equally frequent pairs comes first, if not the ids decide. */
+  constructor(private readonly compare?: (a: number, b: number) => number) {}
+
   left(entry: number): number {
     return this.lefts.data[entry];
   }
@@ -94,9 +97,12 @@ export class MergeQueue {
   private before(a: number, b: number): boolean {
     const difference = this.counts[a] - this.counts[b];
     if (difference !== 0) return difference > 0;
-    const left = this.lefts.data[a] - this.lefts.data[b];
-    if (left !== 0) return left < 0;
-    return this.rights.data[a] < this.rights.data[b];
+    const { lefts, rights, compare } = this;
+    if (compare !== undefined) {
+      return (compare(lefts.data[a], lefts.data[b]) || compare(rights.data[a], rights.data[b])) > 0;
+    }
+    const left = lefts.data[a] - lefts.data[b];
+    return left !== 0 ? left < 0 : rights.data[a] < rights.data[b];
   }
 
   private rise(entry: number): void {

@@ -38,13 +38,15 @@ export class Merger {
   /** Bytes of each token. */
   private readonly lengths: Int32Array;
   private readonly pairs: PairTable;
-  private readonly queue = new MergeQueue();
+  private readonly queue: MergeQueue;
   private readonly left: Neighbours;
   private readonly right: Neighbours;
   private leftOf = new Int32Array(1024);
   private rightOf = new Int32Array(1024);
 
-  constructor(input: MergerInput) {
+  /** @param compare an order of tokens for ties, see {@link MergeQueue}. */
+  constructor(input: MergerInput, compare?: (a: number, b: number) => number) {
+    this.queue = new MergeQueue(compare);
     const { cells, extra, vocabSize } = input;
     this.cells = cells;
     this.pairs = new PairTable(2 ** Math.min(20, Math.max(12, Math.ceil(Math.log2(cells.length)) - 3)));
