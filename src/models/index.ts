@@ -2,6 +2,6 @@
 export type * from './config.ts';
 export { type DecoderInputs, decoderHidden, decoderLogits, type ParameterLookup } from './decoder.ts';
 export { families } from './families/index.ts';
-export { type LoadOptions, loadModel, readConfig } from './load.ts';
+export { type LoadOptions, loadModel, type ParameterValues, parameterValues, readConfig } from './load.ts';
 export { type Model, type ModelParameter, parameterBuffers, symbolicParameters } from './model.ts';
 export { type ParameterSpec, parameterCount, parameterSpecs } from './parameters.ts';

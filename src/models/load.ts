@@ -18,6 +18,7 @@ import { familyOf } from './families/index.ts';
 import type { Model, ModelParameter } from './model.ts';
 import { packMxfp4 } from './mxfp4.ts';
 import { type ParameterSpec, parameterSpecs } from './parameters.ts';
+import { transposeLast } from './transpose.ts';
 
 /** Tensor data on its way to a backend: rows of whole blocks. */
 interface Matrix {
@@ -55,8 +56,7 @@ export function loadModel(
   backend: Backend,
   { configFile = 'config.json', progress }: LoadOptions = {},
 ): Model {
-  const decoder = readConfig(config, configFile);
-  const source = openSource(weights, familyOf(decoder.model_type, configFile), decoder);
+  const source = openSource(weights, config, configFile);
   const specs = parameterSpecs(source.config);
   const parameters = new Map<string, ModelParameter>();
   specs.forEach((spec, i) => {
@@ -65,6 +65,28 @@ export function loadModel(
     progress?.(i + 1, specs.length);
   });
   return { config: source.config, backend, parameters };
+}
+
+/** A model's parameters as float32, one at a time: what training starts from. */
+export interface ParameterValues {
+  readonly config: DecoderConfig;
+  readonly specs: readonly ParameterSpec[];
+  /** @throws FileFormatError when it is missing or of another shape than the configuration says. */
+  read(spec: ParameterSpec): Float32Array;
+}
+
+/** The parameters of a file, for those who keep them elsewhere than in a `Model`. Arguments as for `loadModel`. */
+export function parameterValues(
+  weights: WeightFile,
+  config: Readonly<Record<string, unknown>>,
+  configFile = 'config.json',
+): ParameterValues {
+  const source = openSource(weights, config, configFile);
+  const read = (spec: ParameterSpec) => {
+    const { dtype, bytes } = readParameter(source, spec);
+    return toFloat32(dtype as Exclude<DType, 'q8a'>, bytes, sizeOf(spec.shape));
+  };
+  return { config: source.config, specs: parameterSpecs(source.config), read };
 }
 
 /** A weight file seen through Hugging Face names, with the configuration that fits how its numbers lie. */
@@ -77,7 +99,9 @@ interface Source {
   readonly rowsAreOutputs: boolean;
 }
 
-function openSource(file: WeightFile, family: Family, config: DecoderConfig): Source {
+function openSource(file: WeightFile, raw: Readonly<Record<string, unknown>>, configFile: string): Source {
+  const config = readConfig(raw, configFile);
+  const family = familyOf(config.model_type, configFile);
   if (file.format !== 'gguf') {
     const find = (name: string) => {
       const { prefix } = family;
@@ -164,18 +188,7 @@ function transpose(given: Matrix): Matrix {
   const [rows, columns] = shape.slice(-2);
   const Elements = dtypes[dtype].bytes === 2 ? Uint16Array : Uint32Array;
   const from = new Elements(aligned(bytes, Elements.BYTES_PER_ELEMENT).buffer, 0, sizeOf(shape));
-  const to = new Elements(from.length);
-  const size = rows * columns;
-  for (let base = 0; base < from.length; base += size) {
-    // In tiles, so that neither side strides through memory.
-    for (let r0 = 0; r0 < rows; r0 += 32) {
-      for (let c0 = 0; c0 < columns; c0 += 32) {
-        for (let r = r0; r < Math.min(r0 + 32, rows); r++) {
-          for (let c = c0; c < Math.min(c0 + 32, columns); c++) to[base + c * rows + r] = from[base + r * columns + c];
-        }
-      }
-    }
-  }
+  const to = transposeLast(from, shape);
   return { dtype, shape: [...shape.slice(0, -2), columns, rows], bytes: bytesOf(to) };
 }
 

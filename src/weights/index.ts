@@ -21,6 +21,13 @@ export * from './model_file.ts';
 export { openWeights } from './open.ts';
 export * from './quants/index.ts';
 export { looksLikeSafetensors, readSafetensors, readSharded } from './safetensors.ts';
-export { type TensorToWrite, tensorToWrite, writeSafetensors } from './safetensors_writer.ts';
+export {
+  type AsyncByteSink,
+  type AsyncTensorToWrite,
+  type TensorToWrite,
+  tensorToWrite,
+  writeSafetensors,
+  writeSafetensorsAsync,
+} from './safetensors_writer.ts';
 export * from './source.ts';
 export { looksLikeTorch, readTorch } from './torch.ts';

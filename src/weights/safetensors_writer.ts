@@ -24,6 +24,18 @@ export function tensorToWrite(
   return { name, type, shape, data: () => [bytes] };
 }
 
+/** A sink whose bytes have arrived when the promise is fulfilled; they may be reused from then on. */
+export interface AsyncByteSink {
+  write(bytes: Uint8Array): Promise<void>;
+}
+
+/** A tensor whose data have to be waited for: they come from a backend. */
+export interface AsyncTensorToWrite extends Omit<TensorToWrite, 'data'> {
+  data(): AsyncIterable<Uint8Array>;
+}
+
+type TensorFacts = Omit<TensorToWrite, 'data'>;
+
 /**
  * Writes `tensors` in their order, wide elements first as the format's own writer does (so that every tensor is
  * aligned to its elements), and `metadata`.
@@ -37,8 +49,39 @@ export function writeSafetensors(
   metadata: Readonly<Record<string, string>> = { format: 'pt' },
   onTensor: (name: string) => void = () => {},
 ): void {
-  const size = (tensor: TensorToWrite): number => weightTypeInfo(tensor.type).blockBytes;
-  const ordered = [...tensors].sort((a, b) => size(b) - size(a));
+  const ordered = inFileOrder(tensors);
+  sink.write(fileStart(ordered, metadata));
+  for (const tensor of ordered) {
+    onTensor(tensor.name);
+    writeData(sink, tensor, byteLengthOf(tensor.type, tensor.shape, 'safetensors', tensor.name));
+  }
+}
+
+/** `writeSafetensors` for data and a sink that have to be waited for. Settings and errors are the same. */
+export async function writeSafetensorsAsync(
+  sink: AsyncByteSink,
+  tensors: readonly AsyncTensorToWrite[],
+  metadata: Readonly<Record<string, string>> = { format: 'pt' },
+): Promise<void> {
+  const ordered = inFileOrder(tensors);
+  await sink.write(fileStart(ordered, metadata));
+  for (const tensor of ordered) {
+    let written = 0;
+    for await (const piece of tensor.data()) {
+      await sink.write(piece);
+      written += piece.byteLength;
+    }
+    checkLength(tensor.name, written, byteLengthOf(tensor.type, tensor.shape, 'safetensors', tensor.name));
+  }
+}
+
+function inFileOrder<T extends TensorFacts>(tensors: readonly T[]): T[] {
+  const size = (tensor: T): number => weightTypeInfo(tensor.type).blockBytes;
+  return [...tensors].sort((a, b) => size(b) - size(a));
+}
+
+/** Everything before the first tensor's data. */
+function fileStart(ordered: readonly TensorFacts[], metadata: Readonly<Record<string, string>>): Uint8Array {
   const names = new Set<string>(['__metadata__']);
   const entries: [string, unknown][] = Object.keys(metadata).length > 0 ? [['__metadata__', metadata]] : [];
   let at = 0;
@@ -63,11 +106,7 @@ export function writeSafetensors(
   const start = new Uint8Array(8 + Math.ceil(text.length / 8) * 8).fill(0x20);
   new DataView(start.buffer).setBigUint64(0, BigInt(start.length - 8), true);
   start.set(text, 8);
-  sink.write(start);
-  for (const tensor of ordered) {
-    onTensor(tensor.name);
-    writeData(sink, tensor, byteLengthOf(tensor.type, tensor.shape, 'safetensors', tensor.name));
-  }
+  return start;
 }
 
 /** Writes the pieces of one tensor and checks that together they are `expected` bytes. */
@@ -77,11 +116,14 @@ export function writeData(sink: ByteSink, tensor: TensorToWrite, expected: numbe
     sink.write(piece);
     written += piece.byteLength;
   }
-  if (written !== expected) {
-    throw new FileFormatError(
-      'output',
-      `tensor "${tensor.name}"`,
-      `${written} bytes of data were given, its shape takes ${expected}`,
-    );
-  }
+  checkLength(tensor.name, written, expected);
+}
+
+function checkLength(name: string, written: number, expected: number): void {
+  if (written === expected) return;
+  throw new FileFormatError(
+    'output',
+    `tensor "${name}"`,
+    `${written} bytes of data were given, its shape takes ${expected}`,
+  );
 }
