@@ -3,14 +3,13 @@ import { InterruptedError, SettingError } from '../errors.ts';
 import type { RenderOptions } from '../prompts/index.ts';
 import type { DecodeStream } from '../tokenizers/index.ts';
 import type { Engine } from './engine.ts';
-import { buildProcessors } from './processors.ts';
 import { encodePrompt, type Prompt, type PromptModel } from './prompt.ts';
 import { uniform } from './random.ts';
-import { argmax, sampleToken } from './sampling.ts';
+import { buildChooser, type Chooser } from './sampling.ts';
 import type { Sequence } from './sequence.ts';
 import { resolveSettings } from './settings.ts';
 import { StopMatcher } from './stopping.ts';
-import type { FinishReason, GenerationSettings, LogitsProcessor } from './types.ts';
+import type { FinishReason, GenerationSettings } from './types.ts';
 
 export interface GenerationModel extends PromptModel {
   readonly engine: Engine;
@@ -177,7 +176,7 @@ class Answer {
   isFinished = false;
   isFresh = true;
   private readonly ids: number[] = [];
-  private readonly processors: readonly LogitsProcessor[];
+  private readonly choose: Chooser;
   private readonly stream: DecodeStream | null;
   private readonly stop: StopMatcher | null;
   private text = '';
@@ -189,7 +188,7 @@ class Answer {
     private readonly index: number,
   ) {
     const { settings } = job;
-    this.processors = buildProcessors(settings);
+    this.choose = buildChooser(settings);
     this.stream = model.tokenizer?.stream({ skip_special_tokens: true }) ?? null;
     this.stop = settings.stop_strings.length > 0 ? new StopMatcher(settings.stop_strings) : null;
     // The text of an answer continues the prompt's: a leading space that a decoder would strip at the start of a text stays.
@@ -212,9 +211,8 @@ class Answer {
   *advance(logits: Float32Array): Iterable<GenerationEvent> {
     const { settings, ids: promptIds, started } = this.job;
     const context = { tokens: this.sequence.tokens, promptLength: promptIds.length };
-    for (const process of this.processors) process(logits, context);
     const random = () => uniform(settings.seed, this.index, this.ids.length);
-    const { token, logprob } = settings.do_sample ? sampleToken(logits, random()) : argmax(logits);
+    const { token, logprob } = this.choose(logits, context, random);
     if (this.ids.length === 0) this.firstToken = performance.now() - started;
     this.ids.push(token);
     const isEnd = settings.eos_token_id.includes(token);

@@ -1,6 +1,6 @@
 /** Single values of settings: whether one is possible, and how a text becomes one. */
 import { SettingError } from '../errors.ts';
-import { nearestNames } from '../hub/nearest.ts';
+import { nearestNames } from '../nearest.ts';
 import { type SettingSpec, settingSpec, settingTable } from './setting_table.ts';
 
 /** The row of a setting. @throws SettingError with the nearest names when there is none. */

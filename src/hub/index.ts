@@ -1,8 +1,9 @@
 /** The model hub: names, which files are needed, and the protocol. Files and processes are in `src/node/`. */
+
+export { editDistance, nearestNames } from '../nearest.ts';
 export { CATALOGUE, type CatalogueEntry, catalogueEntry, type WheelSource } from './catalogue.ts';
 export { type Fetch, HubClient, type HubClientOptions, type RemoteBody, type RemoteFile } from './client.ts';
 export { type HubTarget, isSafePath, type ModelName, parseModelName } from './names.ts';
-export { editDistance, nearestNames } from './nearest.ts';
 export type { ProgressEvent, ProgressListener } from './progress.ts';
 export {
   DEFAULT_RETRY,

@@ -8,9 +8,9 @@ import { EnvironmentError, FileFormatError, InterruptedError, NotFoundError } fr
 import { CATALOGUE } from '../hub/catalogue.ts';
 import { HubClient } from '../hub/client.ts';
 import { type HubTarget, type ModelName, parseModelName } from '../hub/names.ts';
-import { nearestNames } from '../hub/nearest.ts';
 import type { ProgressListener } from '../hub/progress.ts';
 import { HubError } from '../hub/retry.ts';
+import { nearestNames } from '../nearest.ts';
 import { HubCache, installedFromWheel, sizeOnDisk } from './cache.ts';
 import { expandHome, type HubSettings, hubSettings } from './hub_settings.ts';
 import { located, type ModelLocation } from './model_location.ts';

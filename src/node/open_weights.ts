@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { NotFoundError } from '../errors.ts';
-import { nearestNames } from '../hub/nearest.ts';
+import { nearestNames } from '../nearest.ts';
 import { type ByteSource, MemorySource, openWeights, readSharded, type WeightFile } from '../weights/index.ts';
 import { FileSource } from './file_source.ts';
 import { nativeStatus } from './native_addon.ts';

@@ -3,7 +3,7 @@
  * the command line's flags and help, and the documentation are made from it.
  */
 import { SettingError } from '../errors.ts';
-import { nearestNames } from '../hub/nearest.ts';
+import { nearestNames } from '../nearest.ts';
 
 /** The kinds of decoder that presets build; each is written as one family of config.json (see preset_config.ts). */
 export type Architecture = 'gpt1' | 'gpt2' | 'gpt3' | 'modern';

@@ -3,9 +3,9 @@
  * what the reader of such files makes of it, so that a trained model and a loaded one are the same thing.
  */
 import { NotFoundError, SettingError } from '../errors.ts';
-import { nearestNames } from '../hub/nearest.ts';
 import type { DecoderConfig } from '../models/config.ts';
 import { readConfig } from '../models/load.ts';
+import { nearestNames } from '../nearest.ts';
 import { deriveFields, type HuggingFaceConfig, type ModelFields, toHuggingFace } from './preset_config.ts';
 import { checkField, presetField, presetFields } from './preset_fields.ts';
 import { type Preset, presetTable, type TrainingDefaults } from './preset_table.ts';
