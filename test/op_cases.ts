@@ -493,6 +493,14 @@ export const opCases: OpCases = {
     ],
     bench: [],
   },
+  hold: {
+    tolerance: 'exact',
+    cases: [
+      { inputs: [learn([3, 5]), given([2])], attrs: {} },
+      { inputs: [given([n9, 5]), given([1])], attrs: {}, dims: nTo(0, 9) },
+    ],
+    bench: [],
+  },
   permute: {
     tolerance: 'exact',
     cases: [

@@ -67,6 +67,7 @@ const refusals: Refusals = {
     [[x(n, 2)], { shape: [8] }, /\(n<=4, 2\) does not hold/],
     [[t('q4_0', 2, 64)], { shape: [4, 32] }, /rows of q4_0 cannot be cut/],
   ],
+  hold: [[[x(3)], {}, /takes 2 inputs, got 1/]],
   permute: [
     [[x(3, 4)], { axes: [0, 0] }, /\[0,0\] is not an order of the 2 axes/],
     [[x(3, 4)], { axes: [1] }, /not an order/],

@@ -54,7 +54,8 @@ function checkChanges(outputs: NamedTensors): void {
   for (const tensor of Object.values(outputs)) read(tensor, Number.POSITIVE_INFINITY);
   for (const tensor of tensors.reverse()) {
     if (!isOp(tensor)) continue;
-    for (const input of tensor.inputs) read(input, isView(tensor) ? (lastReader.get(tensor) ?? -1) : tensor.id);
+    if (isView(tensor)) read(tensor.inputs[0], lastReader.get(tensor) ?? -1);
+    else for (const input of tensor.inputs) read(input, tensor.id);
   }
   for (const tensor of tensors) {
     if (!isOp(tensor)) continue;

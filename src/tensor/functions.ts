@@ -71,6 +71,8 @@ export const cast = (x: Tensor, dtype: DType): Tensor => (x.dtype === dtype ? x 
 export function reshape(x: Tensor, shape: Shape): Tensor {
   return sameShape(x.shape, shape) ? x : apply('reshape', [x], { shape });
 }
+/** x, once `after` is known: see `OpAttrs.hold`. */
+export const hold = (x: Tensor, after: Tensor): Tensor => apply('hold', [x, after], {});
 export const permute = (x: Tensor, axes: readonly number[]): Tensor => apply('permute', [x], { axes });
 export const slice = (x: Tensor, axis: number, start: number, end: number): Tensor =>
   apply('slice', [x], { axis, start, end });

@@ -213,7 +213,7 @@ export function trainingPlans(
     z_loss,
   });
   const { likelihood, loss } = objective;
-  const grads = gradients(loss, parameters);
+  const grads = gradients(loss, parameters, { recompute: settings.recompute ? objective.boundaries : [] });
   const reported = { likelihood, ...(loss === likelihood ? {} : { loss }) };
   if (gradient_accumulation_steps === 1) {
     const { norm, changed } = updateGraph(settings, specs, parameters, grads, rateInputs());

@@ -3,7 +3,7 @@ import { ShapeError } from '../../errors.ts';
 import { dtypes, isBlockType } from '../dtype.ts';
 import { broadcastShapes, fixedDim, formatShape, type Shape, sameShape, sameSize, sizeOf } from '../shape.ts';
 import type { TensorType } from '../tensor.ts';
-import type { OpAttrs } from './attrs.ts';
+import type { None, OpAttrs } from './attrs.ts';
 import { broadcastIndex } from './elementwise.ts';
 import type { Numbers, OpRow, Value } from './row.ts';
 
@@ -81,6 +81,14 @@ export const shapeRows = {
     reference: ([x]) => x!.data.slice(),
     kernel: 'view',
   } satisfies OpRow<OpAttrs['reshape']>,
+
+  hold: {
+    arity: [2, 2],
+    infer: ([x]) => ({ dtype: x!.dtype, shape: x!.shape }),
+    gradient: ({ grad }) => [grad, null],
+    reference: ([x]) => x!.data.slice(),
+    kernel: 'view',
+  } satisfies OpRow<None>,
 
   permute: {
     arity: [1, 1],

@@ -118,7 +118,7 @@ function lastUses(order: readonly Tensor[], steps: readonly OpTensor[], outputs:
     for (const input of step.inputs) use(input, at);
   });
   for (const tensor of [...order].reverse()) {
-    if (isOp(tensor) && isView(tensor)) for (const input of tensor.inputs) use(input, last.get(tensor) ?? 0);
+    if (isOp(tensor) && isView(tensor)) use(tensor.inputs[0], last.get(tensor) ?? 0);
   }
   return last;
 }
