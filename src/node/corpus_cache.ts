@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { EnvironmentError, FileFormatError, InkstoneError, SettingError } from '../errors.ts';
 import type { Tokenizer } from '../tokenizers/index.ts';
 import { isForValidation, type SplitOptions } from '../training/data/corpus.ts';
@@ -86,19 +86,50 @@ export async function openTokens(
 ): Promise<{ readonly folder: string; readonly index: CacheIndex }> {
   const { folder, signal, onProgress } = request;
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder).catch((error: Error) => {
+      throw new EnvironmentError(`the tokens cannot be kept in ${folder}: ${error.message}`);
+    });
     const waiting = () => onProgress({ phase: 'waiting', done: 0, total: 0, tokens: 0 });
     const index = await withLock(join(folder, '.lock'), () => reuseOrMake(request), { signal, waiting });
     return { folder, index };
   } catch (error) {
     if (error instanceof InkstoneError) throw error;
     checkInterrupted(signal);
-    throw isOfDisk(error) ? new EnvironmentError(`the tokens cannot be kept in ${folder}: ${error.message}`) : error;
+    if (!isOfDisk(error)) throw error;
+    const isOfText = error.path !== undefined && !error.path.startsWith(folder);
+    throw new EnvironmentError(isOfText ? error.message : `the tokens cannot be kept in ${folder}: ${error.message}`);
   }
 }
 
-function isOfDisk(error: unknown): error is Error {
-  const codes = ['ENOSPC', 'EDQUOT', 'EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'EIO', 'EMFILE', 'EFBIG'];
+/** A folder and those above it. (`mkdir` with `recursive` never comes back where the system says ENOENT, as in /proc.) */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return;
+    if (code !== 'ENOENT' || dirname(path) === path) throw error;
+    await makeFolder(dirname(path));
+    await mkdir(path).catch((again: NodeJS.ErrnoException) => {
+      if (again.code !== 'EEXIST') throw again;
+    });
+  }
+}
+
+function isOfDisk(error: unknown): error is NodeJS.ErrnoException {
+  const codes = [
+    'ENOENT',
+    'ENOSPC',
+    'EDQUOT',
+    'EACCES',
+    'EPERM',
+    'EROFS',
+    'ENOTDIR',
+    'EEXIST',
+    'EIO',
+    'EMFILE',
+    'EFBIG',
+  ];
   return error instanceof Error && 'code' in error && codes.includes(String(error.code));
 }
 
