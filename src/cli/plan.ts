@@ -1,5 +1,6 @@
 /** `inkstone plan`: what a preset costs, before it is trained. */
 import { cell } from '../display.ts';
+import { openBackend } from '../node/backends.ts';
 import { machineMemory } from '../node/memory.ts';
 import { amount, duration } from '../node/progress.ts';
 import {
@@ -12,6 +13,7 @@ import {
   type ParameterCounts,
 } from '../training/estimate.ts';
 import { assertFits } from '../training/estimate_fit.ts';
+import { measurePeak } from '../training/peak.ts';
 import { parseField, presetField, presetNames, type ResolvedPreset, resolvePreset } from '../training/presets.ts';
 import type { TrainingPrecision } from '../training/step.ts';
 import { say, sayAside, write, writeJson } from './terminal.ts';
@@ -22,7 +24,7 @@ export interface PlanFlags {
   readonly recompute?: boolean;
   /** Bytes. */
   readonly memory?: number;
-  /** Floating-point operations a second. */
+  /** Floating-point operations a second; what this machine reaches at best, measured, unless given. */
   readonly flops?: number;
   readonly tokens?: number;
   readonly json?: boolean;
@@ -39,7 +41,9 @@ interface Plan {
     readonly tokens: number;
     readonly steps: number;
     readonly total: number;
+    /** Operations a second, and whether they are the most that this machine was measured at. */
     readonly rate: number | null;
+    readonly is_peak_here: boolean;
     readonly days: number | null;
   };
 }
@@ -55,7 +59,7 @@ export async function planCommand(name: string | undefined, flags: PlanFlags): P
     await listPresets(flags.json ?? false);
     return;
   }
-  const plan = makePlan(name, flags);
+  const plan = await makePlan(name, flags);
   if (flags.json) await writeJson(planJson(plan));
   else for (const line of planLines(plan)) await write(`${line}\n`);
   if (plan.memory.fits) return;
@@ -67,18 +71,19 @@ export async function planCommand(name: string | undefined, flags: PlanFlags): P
   }
 }
 
-function makePlan(name: string, flags: PlanFlags): Plan {
+async function makePlan(name: string, flags: PlanFlags): Promise<Plan> {
   const given = Object.entries(flags).filter(([field, value]) => presetField(field) && value !== undefined);
   const resolved = resolvePreset(name, Object.fromEntries(given.map(([k, v]) => [k, parseField(k, String(v))])));
   const { decoder, training } = resolved;
   const { batch_size, gradient_accumulation_steps, max_steps } = training;
-  const { precision = 'float32', recompute = false, flops: rate = null } = flags;
+  const { precision = 'float32', recompute = false } = flags;
   const options: EstimateOptions = { ...training, precision, recompute };
   const memory = estimateMemory(decoder, options);
   const available = flags.memory ?? machineMemory();
   const flops = estimateFlops(decoder, options);
   const tokensPerStep = batch_size * gradient_accumulation_steps * decoder.n_positions;
   const tokens = flags.tokens ?? tokensPerStep * max_steps;
+  const rate = flags.flops ?? (await peakHere());
   const total = (flops.per_token + flops.recompute) * tokens;
   return {
     resolved,
@@ -91,9 +96,20 @@ function makePlan(name: string, flags: PlanFlags): Plan {
       steps: Math.ceil(tokens / tokensPerStep),
       total,
       rate,
+      is_peak_here: flags.flops === undefined && rate !== null,
       days: rate === null ? null : total / rate / 86400,
     },
   };
+}
+
+/** What the native backend reaches here; null without it, for the others are no machine's measure. */
+async function peakHere(): Promise<number | null> {
+  const backend = openBackend();
+  try {
+    return backend.info.name === 'native' ? await measurePeak(backend, () => performance.now() / 1000) : null;
+  } finally {
+    await backend.close();
+  }
 }
 
 function planJson({ resolved, options, parameters, memory, flops }: Plan): Record<string, unknown> {
@@ -169,8 +185,12 @@ function planLines({ resolved, options, parameters, memory, flops }: Plan): stri
       `of ${counted(batch_size * passes, 'sequence')}${passes > 1 ? ` in ${passes} passes` : ''}`,
     ),
     flops.days === null
-      ? row('  time', '', '--flops RATE says how long')
-      : row('  time', timeOf(flops.days), `at ${scientific(flops.rate!)} FLOPs a second`),
+      ? row('  time', '', 'unknown: give --flops')
+      : row(
+          '  time',
+          timeOf(flops.days),
+          `at ${scientific(flops.rate!)} FLOPs/s${flops.is_peak_here ? ', the peak here' : ''}`,
+        ),
     '',
     ...wrapped(`Source: ${preset.source}.`),
     ...preset.notes.flatMap((note) => wrapped(`Note: ${note}.`)),

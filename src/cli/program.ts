@@ -2,9 +2,9 @@
  * The declaration of the command line: every verb with its arguments, flags and examples. The parser, `--help` and docs/cli.md are made
  * from it. What a verb does is in a file of its own, loaded when it is used.
  */
-import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type SettingSpec, settingTable } from '../generation/settings.ts';
+import { packageVersion } from '../node/version.ts';
 import { presetFields } from '../training/preset_fields.ts';
 
 /** Shown below the flags of each verb. */
@@ -31,6 +31,12 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     'inkstone plan gpt2-124m --batch_size 4',
     'inkstone plan modern --depth 8 --memory 24GB --flops 180e9 --json',
     'inkstone plan',
+  ],
+  train: [
+    'inkstone train poems.txt --out my-model',
+    'inkstone train shakespeare.txt --model shakespeare-cpu --max_steps 500 --seed 3',
+    "inkstone train 'books/**/*.txt' more.jsonl.zst --model modern --depth 4 --max-time 8h",
+    'inkstone train --resume my-model',
   ],
   pull: ['inkstone pull gpt2', 'HF_ENDPOINT=https://my.mirror inkstone pull Qwen/Qwen3-0.6B'],
   models: ['inkstone models'],
@@ -107,11 +113,52 @@ export function buildProgram(): Command {
     .addOption(
       new Option('--memory <size>', 'to fit into, or exit with 1: 24GB (default: what is here)').argParser(quantity),
     )
-    .addOption(new Option('--flops <rate>', 'FLOPs a second that the machine keeps up: 180e9').argParser(quantity))
+    .addOption(
+      new Option('--flops <rate>', 'FLOPs a second: 180e9 (default: the peak here, measured)').argParser(quantity),
+    )
     .addOption(new Option('--tokens <n>', "to train on: 300B (default: the preset's)").argParser(quantity))
     .option('--json', 'all of it as one object')
     .action(async (preset: string | undefined, flags) => (await import('./plan.ts')).planCommand(preset, flags));
   presetFlags(plan);
+
+  const train = verb(
+    program,
+    'train',
+    'learn a model from text: a run folder that is a model, with its curves and checkpoints',
+  )
+    .argument('[data...]', 'files, folders or globs: text, JSONL, CSV, Parquet, also as .gz and .zst')
+    .option('--model <preset>', 'what to train; see `inkstone plan` (default: nano)')
+    .option('--out <folder>', "the run's folder (default: runs/<preset>)")
+    .option('--resume <folder>', 'go on with the run of this folder, from its last whole checkpoint')
+    .option('--tokenizer <name>', 'characters, bpe or unigram, learned from the data; a tokenizer.json; a model')
+    .addOption(new Option('--seed <n>', 'of weights, data and dropout (default: 0)').argParser(wholeFrom(0)))
+    .addOption(new Option('--eval_every <n>', 'steps between evaluations; 0 for the end alone').argParser(wholeFrom(0)))
+    .addOption(new Option('--save_every <n>', 'steps between checkpoints; 0 for the end alone').argParser(wholeFrom(0)))
+    .addOption(new Option('--sample_every <n>', 'steps between samples of text; 0 for none').argParser(wholeFrom(0)))
+    .option('--sample_prompt <text>', 'what samples continue')
+    .addOption(
+      new Option('--eval_windows <n>', 'windows of an evaluation (default: 50 batches)').argParser(wholeFrom(1)),
+    )
+    .addOption(
+      new Option('--patience <n>', 'stop after so many evaluations without a better one').argParser(wholeFrom(0)),
+    )
+    .addOption(new Option('--max-time <time>', 'stop after so long: 90s, 30m, 8h').argParser(timeSpan))
+    .addOption(new Option('--keep <n>', 'checkpoints kept besides the best (default: 2)').argParser(wholeFrom(1)))
+    .addOption(new Option('--validation_fraction <n>', 'share set apart (default: 0.1)').argParser(fraction))
+    .addOption(
+      new Option('--validation_by <how>', 'the last tokens, or whole documents').choices(['tokens', 'documents']),
+    )
+    .addOption(new Option('--order <how>', 'windows anywhere, or each once an epoch').choices(['random', 'epoch']))
+    .addOption(new Option('--precision <name>', 'of products (default: float32)').choices(['float32', 'bfloat16']))
+    .option('--recompute', 'compute layers again for their gradients, to save memory')
+    .addOption(new Option('--label_smoothing <n>', 'weight of all other tokens in the target').argParser(fraction))
+    .addOption(new Option('--z_loss <n>', 'weight of log² Z').argParser(fraction))
+    .option('--backend <name>', 'where to compute (default: the fastest here; see doctor)')
+    .addOption(new Option('--threads <n>', 'threads to compute with').argParser(wholeFrom(1)))
+    .option('--plain', 'lines instead of a live view')
+    .option('--json', 'the end of the run as one object')
+    .action(async (data: string[], flags) => (await import('./train.ts')).trainCommand(data, flags));
+  presetFlags(train);
 
   verb(program, 'pull', 'fetch a model, or bring it up to date')
     .argument('<name>', 'a name of the catalogue, or a hub id: org/name, org/name:file.gguf')
@@ -207,6 +254,22 @@ function wholeFrom(least: number): (text: string) => number {
   };
 }
 
+/** A number from 0 to below 1. */
+function fraction(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && value >= 0 && value < 1) return value;
+  throw new InvalidArgumentError('It has to be a number from 0 to below 1.');
+}
+
+/** "90s", "30m", "8h", "1h30m", or a number of seconds. */
+function timeSpan(text: string): number {
+  const match = /^(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?$/.exec(text.trim());
+  const [hours = 0, minutes = 0, seconds = 0] = (match ?? []).slice(1).map((part) => Number(part ?? 0));
+  const value = 3600 * hours + 60 * minutes + seconds;
+  if (match && value > 0) return value;
+  throw new InvalidArgumentError('It has to be a time above 0, as 90s, 30m or 8h.');
+}
+
 /** "24GB", "180e9", "300B": a number above 0 with a suffix of thousands, or GiB and its like. */
 function quantity(text: string): number {
   const match = /^(\d+\.?\d*(?:e\+?\d+)?)\s*([kmgtpb]?)(i?)(b|flops)?$/i.exec(text.trim());
@@ -228,9 +291,4 @@ export function forgiveHyphens(args: readonly string[]): string[] {
     const name = flag?.replaceAll('-', '_');
     return name && names.has(name) ? `--${name}${rest ?? ''}` : arg;
   });
-}
-
-function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return String((JSON.parse(text) as { readonly version: unknown }).version);
 }
