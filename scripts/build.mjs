@@ -5,10 +5,12 @@ import { join } from 'node:path';
 import { bundleCommandLine } from './bundle.mjs';
 import { filesUnder, hashFiles } from './hash.mjs';
 import { withLock } from './lock.mjs';
-import { buildNative, nativeIsCurrent, root } from './native.mjs';
+import { buildNative, kernelsHash, nativeIsCurrent, root } from './native.mjs';
 
 const say = (text) => process.stderr.write(`inkstone: ${text}\n`);
 const dist = join(root, 'dist');
+const pair = join(dist, '.kernels');
+const isPaired = () => existsSync(pair) && readFileSync(pair, 'utf8') === kernelsHash();
 
 /** What dist/ is made from, as one hash. */
 function sourceHash() {
@@ -67,7 +69,7 @@ function run(args) {
 
 /** Whether a build would find nothing to do. */
 export function isBuilt() {
-  return isCurrent(sourceHash()) && nativeIsCurrent();
+  return isCurrent(sourceHash()) && nativeIsCurrent() && isPaired();
 }
 
 /** Do something that changes node_modules, dist or build, after whoever is at it in this checkout. */
@@ -81,6 +83,8 @@ export async function build({ strict = false } = {}) {
   const hash = sourceHash();
   if (!isCurrent(hash) && !(await buildTypeScript(hash))) return false;
   const native = await buildNative({ say, strict });
+  // What a native library has to be built from to be used: an older one that could not be replaced is not.
+  if (!isPaired()) writeFileSync(pair, kernelsHash());
   if (native.state === 'none' && process.env.INKSTONE_QUIET !== '1') say(`using WebAssembly: ${native.reason}`);
   return true;
 }

@@ -40,6 +40,23 @@ function run(...args: string[]): Promise<{ readonly code: number | null; readonl
 }
 
 describe('the build', () => {
+  const library = join(root, 'build', 'native', 'inkstone.node');
+  const isHere = existsSync(library) && existsSync(join(root, 'dist', 'cli', 'run.js'));
+  it.skipIf(!isHere)('refuses a native library of other kernels (needs dist/ and a C compiler)', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'inkstone-'));
+    for (const name of ['dist', 'package.json']) cpSync(join(root, name), join(folder, name), { recursive: true });
+    const copy = join(folder, 'build', 'native', 'inkstone.node');
+    mkdirSync(join(folder, 'build', 'native'), { recursive: true });
+    cpSync(library, copy);
+    const doctor = async () => JSON.parse((await run(join(folder, 'dist', 'cli', 'run.js'), 'doctor', '--json')).out);
+    rmSync(join(folder, 'dist', '.kernels'), { force: true });
+    expect((await doctor()).native_library).toBe(copy);
+    writeFileSync(join(folder, 'dist', '.kernels'), 'others');
+    const { native_library, native_tried } = await doctor();
+    expect(native_library).toBe(null);
+    expect(native_tried[0]).toBe(`${copy}: built from other kernels than this version's; npm run build builds it anew`);
+  });
+
   it('bundles the command line, clears away what has no source, and is done once when two ask', async () => {
     const folder = checkout();
     const build = () => run(join(folder, 'scripts', 'build.mjs'));
