@@ -14,9 +14,10 @@ export function onInterrupt(act: () => void): void {
   handler = act;
 }
 
-/** A signal that Ctrl-C raises; the second Ctrl-C ends the program at once. */
-export function interruptSignal(): AbortSignal {
+/** A signal that Ctrl-C raises; the second Ctrl-C ends the program at once. `also` is another signal that means the same. */
+export function interruptSignal(also?: NodeJS.Signals): AbortSignal {
   const controller = new AbortController();
+  if (also) process.once(also, () => controller.abort());
   onInterrupt(() => {
     handler = quit;
     controller.abort();

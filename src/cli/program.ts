@@ -38,6 +38,11 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     "inkstone train 'books/**/*.txt' more.jsonl.zst --model modern --depth 4 --max-time 8h",
     'inkstone train --resume my-model',
   ],
+  runs: [
+    'inkstone runs',
+    'inkstone runs show my-model',
+    'inkstone runs compare small large --plot --x tokens --y validation',
+  ],
   pull: ['inkstone pull gpt2', 'HF_ENDPOINT=https://my.mirror inkstone pull Qwen/Qwen3-0.6B'],
   models: ['inkstone models'],
   doctor: ['inkstone doctor'],
@@ -159,6 +164,23 @@ export function buildProgram(): Command {
     .option('--json', 'the end of the run as one object')
     .action(async (data: string[], flags) => (await import('./train.ts')).trainCommand(data, flags));
   presetFlags(train);
+
+  verb(program, 'runs', 'training runs: a list, one in full, or several beside each other')
+    .argument('[what...]', 'folders to look in (default: here), or: show RUN, compare RUN RUN…')
+    .option('--plot', 'curves of the runs in one chart')
+    .addOption(new Option('--x <name>', 'what curves are drawn over').choices(['step', 'tokens', 'seconds']))
+    .addOption(
+      new Option('--y <name>', 'the curves (default: loss)').choices([
+        'loss',
+        'validation',
+        'grad_norm',
+        'learning_rate',
+        'tokens_per_second',
+      ]),
+    )
+    .addOption(new Option('--log <axes>', 'logarithmic axes').choices(['x', 'y', 'xy']))
+    .option('--json', 'as one object, or a list of them')
+    .action(async (what: string[], flags) => (await import('./runs.ts')).runsCommand(what, flags));
 
   verb(program, 'pull', 'fetch a model, or bring it up to date')
     .argument('<name>', 'a name of the catalogue, or a hub id: org/name, org/name:file.gguf')

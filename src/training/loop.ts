@@ -160,17 +160,18 @@ export async function* trainingLoop(options: LoopOptions): AsyncGenerator<Traini
       seconds: state.seconds,
       resident: host.resident?.() ?? null,
     };
+    const isLast = state.step >= settings.max_steps;
     evaluated = null;
-    if (isTime(settings.eval_every)) {
+    if (isLast || isTime(settings.eval_every)) {
       evaluated = await evaluate(options, state);
       if (evaluated) {
         state = afterEvaluation(state, evaluated);
         yield evaluated;
       }
     }
-    if (isTime(settings.sample_every) && host.sample)
+    if ((isLast || isTime(settings.sample_every)) && settings.sample_every > 0 && host.sample)
       yield { type: 'sample', step: state.step, ...(await host.sample(state.step)) };
-    if (host.save && (isTime(settings.save_every) || evaluated?.best)) {
+    if (host.save && !isLast && (isTime(settings.save_every) || evaluated?.best)) {
       saved = state.step;
       yield {
         type: 'checkpoint',

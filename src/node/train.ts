@@ -1,0 +1,461 @@
+/**
+ * `train`: from a folder of text to a model, in one call. It opens the data, makes or reads the tokenizer, compiles the step,
+ * and runs the loop over a run folder that holds everything needed to repeat or resume it.
+ */
+import { existsSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { Backend } from '../backends/backend.ts';
+import { EnvironmentError, FileFormatError, SettingError } from '../errors.ts';
+import { Engine } from '../generation/engine.ts';
+import { generateAll } from '../generation/generate.ts';
+import type { DecoderConfig } from '../models/index.ts';
+import type { Tokenizer } from '../tokenizers/index.ts';
+import { BatchStream, EvaluationBatches, type WindowOrder } from '../training/data/index.ts';
+import { estimateFlops } from '../training/estimate.ts';
+import { assertFits } from '../training/estimate_fit.ts';
+import type { TrainingEvent } from '../training/events.ts';
+import { initialValues } from '../training/initialize.ts';
+import { type LoopSettings, type LoopState, trainingLoop } from '../training/loop.ts';
+import { measurePeak } from '../training/peak.ts';
+import {
+  findPreset,
+  type HuggingFaceConfig,
+  type PresetOverrides,
+  resolvePreset,
+  type TrainingDefaults,
+} from '../training/presets.ts';
+import { type TrainingPrecision, TrainingStep } from '../training/step.ts';
+import { openBackend } from './backends.ts';
+import { findCheckpoint, saveCheckpoint } from './checkpoints.ts';
+import { type CorpusProgress, type CorpusSource, type DiskCorpus, openCorpus } from './corpus.ts';
+import { machineMemory } from './memory.ts';
+import { appendEvents, createRun, type EventWriter, machineInfo, type RunInfo, readRunInfo } from './run_folder.ts';
+import { type TokenizerProgress, trainingTokenizer } from './training_tokenizer.ts';
+import { packageVersion } from './version.ts';
+
+/** How a run learns, besides the fields of its preset. All of it is kept in run.json. */
+export interface RunSettings {
+  /** Default 0. */
+  readonly seed?: number;
+  /** `characters`, `bpe`, `unigram` (learned from the data), a tokenizer.json, or a model's directory or name. */
+  readonly tokenizer?: string;
+  /** Share of the data that is set apart for validation; default 0.1. */
+  readonly validation_fraction?: number;
+  /** Set apart the last part of the tokens, or whole documents. Default `tokens`. */
+  readonly validation_by?: 'tokens' | 'documents';
+  /** Windows of an evaluation; default those of 50 batches. */
+  readonly eval_windows?: number;
+  readonly eval_every?: number;
+  readonly save_every?: number;
+  readonly sample_every?: number;
+  /** What samples continue; default the beginning of a document. */
+  readonly sample_prompt?: string;
+  readonly patience?: number;
+  readonly explosion_factor?: number;
+  readonly order?: WindowOrder;
+  readonly precision?: TrainingPrecision;
+  readonly recompute?: boolean;
+  readonly label_smoothing?: number;
+  readonly z_loss?: number;
+  /** Checkpoints kept besides the best. Default 2. */
+  readonly keep?: number;
+}
+
+export interface TrainOptions extends RunSettings {
+  /** A preset (see `presetNames`), by default `nano`. */
+  readonly model?: string;
+  /** Files, folders or globs of text. */
+  readonly data?: string | readonly (string | CorpusSource)[];
+  /** The run's folder, which becomes a Hugging Face directory of the model. */
+  readonly out?: string;
+  /** Go on with the run of this folder. Its settings stand; `max_steps` may be raised. */
+  readonly resume?: string;
+  /** Fields over the preset, by their names. */
+  readonly fields?: PresetOverrides;
+  /** Stop after so many seconds of training. */
+  readonly max_time?: number;
+  /** The command line, for run.json. */
+  readonly command?: readonly string[];
+  readonly backend?: string;
+  readonly threads?: number;
+  readonly signal?: AbortSignal;
+  readonly onTokenizer?: (progress: TokenizerProgress) => void;
+  readonly onCorpus?: (progress: CorpusProgress) => void;
+  /** Something to know that does not stop the run. */
+  readonly onNotice?: (text: string) => void;
+}
+
+/** What run.json keeps of what was asked for. */
+interface Request extends RunSettings {
+  readonly model: string;
+  readonly data: readonly (string | CorpusSource)[];
+  readonly fields: PresetOverrides;
+}
+
+/**
+ * Train. The events end with one of type `end`; everything is on disk by then.
+ * @throws SettingError, NotFoundError, FileFormatError, CapacityError or EnvironmentError before the first step when something is wrong with
+ *   the settings, the data, the machine or the folder.
+ */
+export async function* train(options: TrainOptions): AsyncGenerator<TrainingEvent, void, void> {
+  const { signal, onNotice } = options;
+  const out = options.resume ?? options.out;
+  if (out === undefined) throw new SettingError('out', undefined, 'names the folder of the run: give one');
+  const previous = options.resume === undefined ? null : readRunInfo(options.resume);
+  const request = previous ? resumedRequest(previous, options) : freshRequest(options);
+  if (!previous) checkEmpty(out);
+
+  const made = await trainingTokenizer({
+    kind: request.tokenizer,
+    saved: previous && existsSync(join(out, 'tokenizer.json')) ? join(out, 'tokenizer.json') : null,
+    preset: findPreset(request.model),
+    fields: request.fields,
+    sources: request.data,
+    signal,
+    onProgress: options.onTokenizer,
+  });
+  const { tokenizer } = made;
+  const resolved = resolvePreset(request.model, {
+    ...request.fields,
+    vocab_size: fittingVocabulary(request.fields.vocab_size, tokenizer),
+  });
+  const { fields, config, decoder, training } = resolved;
+  const { block_size, initializer_range } = fields;
+  const { precision = 'float32', recompute = false, seed = 0 } = request;
+  assertFits(decoder, { ...training, block_size, precision, recompute }, machineMemory());
+
+  const corpus = await openCorpus({
+    sources: request.data,
+    tokenizer,
+    split: { by: request.validation_by ?? 'tokens', fraction: request.validation_fraction ?? 0.1, seed },
+    signal,
+    onProgress: options.onCorpus,
+  });
+  let backend: Backend | null = null;
+  let writer: EventWriter | null = null;
+  try {
+    for (const file of corpus.skipped) onNotice?.(`left out: ${file} (no text by its name, or empty)`);
+    if (previous) checkSameData(previous, corpus, out);
+    const { batches, evaluation } = openBatches(request, training, corpus, block_size, seed);
+    const settings = loopSettings(request, training, options.max_time ?? 0);
+    backend = openBackend(options);
+    const step = new TrainingStep(backend, decoder, {
+      ...training,
+      block_size,
+      seed,
+      precision,
+      recompute,
+      label_smoothing: request.label_smoothing,
+      z_loss: request.z_loss,
+    });
+    const files = modelFiles(config, tokenizer, made.json);
+    const start = { command: options.command ?? [], version: packageVersion(), machine: machineInfo(backend.info) };
+    const state = previous ? await restoredState(out, step, onNotice) : null;
+    if (!state) {
+      for (const [i, spec] of step.specs.entries()) {
+        step.write(spec.name, initialValues(decoder, spec, i, { seed, initializer_range }));
+      }
+    }
+    if (!previous) {
+      createRun(out, {
+        ...start,
+        preset: request.model,
+        settings: { ...fields, ...settings, block_size, precision, recompute, ...runSettingsOf(request) },
+        request: request as unknown as Record<string, unknown>,
+        data: [
+          { name: 'tokens', hash: `sha256:${corpus.hashes.data}`, tokens: corpus.tokens },
+          { name: 'tokenizer', hash: `sha256:${corpus.hashes.tokenizer}` },
+          ...corpus.files.map(({ path, bytes, sha256 }) => ({ name: path, hash: `sha256:${sha256}`, bytes })),
+        ],
+        seed,
+      });
+      // A run that is stopped before its first checkpoint goes on with this tokenizer.
+      writeWhole(join(out, 'tokenizer.json'), JSON.stringify(made.json));
+      writeWhole(join(out, 'tokenizer_config.json'), JSON.stringify(files.tokenizerConfig));
+    }
+
+    const seconds = () => performance.now() / 1000;
+    const flops_per_token = estimateFlops(decoder, { block_size, recompute }).per_token;
+    const peak_flops = backend.info.name === 'reference' ? null : await measurePeak(backend, seconds);
+    writer = appendEvents(out, { ...start, step: state?.step ?? 0 });
+    const tell = (event: TrainingEvent): TrainingEvent => {
+      writer?.append(event);
+      return event;
+    };
+    const elements = (shapes: Iterable<readonly number[]>) =>
+      [...shapes].reduce((total, shape) => total + shape.reduce((a, b) => a * b, 1), 0);
+    yield tell({
+      type: 'start',
+      step: state?.step ?? 0,
+      max_steps: settings.max_steps,
+      parameters: elements(step.specs.map(({ shape }) => shape)),
+      tokens_per_step: batches.tokensPerStep,
+      flops_per_token,
+      memory: 4 * elements([...step.state.values()].map(({ shape }) => shape)) + step.arenaBytes,
+      data: { train: corpus.counts.train.tokens, validation: corpus.counts.validation.tokens },
+      backend: `${backend.info.name} ${backend.info.variant}`,
+      threads: backend.info.threads,
+      peak_flops,
+      time: Date.now() / 1000,
+    });
+    const loop = trainingLoop({
+      step,
+      batches,
+      settings,
+      evaluation,
+      counts: corpus.counts.validation,
+      flops_per_token,
+      peak_flops,
+      state: state ?? undefined,
+      signal,
+      host: {
+        now: seconds,
+        resident: () => process.memoryUsage.rss(),
+        save: (now, best) =>
+          saveCheckpoint(
+            out,
+            step,
+            { step: now.step, ...files, trainer: now as unknown as Record<string, unknown> },
+            { keep: request.keep ?? 2, best },
+          ),
+        rollBack: () => restoredState(out, step, onNotice),
+        sample: sampler(step, decoder, tokenizer, request, seed),
+      },
+    });
+    for await (const event of loop) yield tell(event);
+  } finally {
+    writer?.close();
+    corpus.close();
+    await backend?.close();
+  }
+}
+
+/** The data as batches, and the windows of evaluation; null where nothing is set apart. */
+function openBatches(
+  { order = 'random', eval_windows }: RunSettings,
+  { batch_size, gradient_accumulation_steps }: TrainingDefaults,
+  corpus: DiskCorpus,
+  block_size: number,
+  seed: number,
+): { readonly batches: BatchStream; readonly evaluation: EvaluationBatches | null } {
+  const shape = { batch_size, block_size };
+  const windows = eval_windows ?? EVALUATION_BATCHES * batch_size;
+  return {
+    batches: new BatchStream(corpus.train, { ...shape, seed, order, gradient_accumulation_steps }),
+    evaluation: corpus.validation && new EvaluationBatches(corpus.validation, { ...shape, windows }),
+  };
+}
+
+/** Batches of an evaluation where nobody says how many windows it has. */
+const EVALUATION_BATCHES = 50;
+/** A gradient so many times as long as usual is an explosion. */
+const EXPLOSION = 50;
+
+function loopSettings(request: Request, training: TrainingDefaults, max_time: number): LoopSettings {
+  const every = Math.max(1, Math.min(250, Math.round(training.max_steps / 10)));
+  return {
+    ...training,
+    eval_every: request.eval_every ?? every,
+    sample_every: request.sample_every ?? request.eval_every ?? every,
+    save_every: request.save_every ?? every,
+    patience: request.patience ?? 0,
+    explosion_factor: request.explosion_factor ?? EXPLOSION,
+    max_time,
+  };
+}
+
+/** The last whole checkpoint of a run, brought into a step; null where there is none. */
+async function restoredState(
+  out: string,
+  step: TrainingStep,
+  onNotice?: (text: string) => void,
+): Promise<LoopState | null> {
+  const onDamaged = (path: string, reason: string) =>
+    onNotice?.(`${path} is damaged (${reason}): an earlier one is used`);
+  const found = await findCheckpoint(out, { onDamaged });
+  if (!found) {
+    onNotice?.(`${out} has no whole checkpoint: the run begins anew`);
+    return null;
+  }
+  await found.restore(step);
+  // A run that was over goes on where it is given more steps.
+  return { ...(found.trainer as unknown as LoopState), ended: null };
+}
+
+/** Write a small file so that it is there whole or not at all. */
+function writeWhole(path: string, text: string): void {
+  const beside = `${path}.${process.pid}.new`;
+  writeFileSync(beside, text);
+  renameSync(beside, path);
+}
+
+function freshRequest(options: TrainOptions): Request {
+  const { model = 'nano', data, fields = {} } = options;
+  const sources = typeof data === 'string' ? [data] : (data ?? []);
+  if (sources.length === 0)
+    throw new SettingError('data', data, 'names the text to learn from: give a file, folder or glob');
+  // Whole paths: a run may be resumed from elsewhere.
+  const whole = sources.map((source) =>
+    typeof source === 'string' ? resolve(source) : { ...source, path: resolve(source.path) },
+  );
+  return { model, data: whole, fields, ...runSettingsOf(options) };
+}
+
+const RUN_SETTINGS = [
+  'seed',
+  'tokenizer',
+  'validation_fraction',
+  'validation_by',
+  'eval_windows',
+  'eval_every',
+  'save_every',
+  'sample_every',
+  'sample_prompt',
+  'patience',
+  'explosion_factor',
+  'order',
+  'precision',
+  'recompute',
+  'label_smoothing',
+  'z_loss',
+  'keep',
+] as const satisfies readonly (keyof RunSettings)[];
+
+function runSettingsOf(options: RunSettings): RunSettings {
+  return given(options, RUN_SETTINGS);
+}
+
+/** The keys of an object that have a value. */
+function given<T extends object, K extends keyof T>(from: T, keys: readonly K[]): { [P in K]?: NonNullable<T[P]> } {
+  return Object.fromEntries(
+    keys.filter((key) => from[key] !== undefined && from[key] !== null).map((key) => [key, from[key]]),
+  ) as {
+    [P in K]?: NonNullable<T[P]>;
+  };
+}
+
+/** What may differ when a run is resumed: how long it goes, what it shows and keeps. Everything else has to be as it was. */
+const MAY_CHANGE: readonly string[] = [
+  'max_steps',
+  'eval_every',
+  'save_every',
+  'sample_every',
+  'sample_prompt',
+  'patience',
+  'keep',
+];
+
+function resumedRequest(previous: RunInfo, options: TrainOptions): Request {
+  const before = previous.request as unknown as Request;
+  if (typeof before.model !== 'string' || !Array.isArray(before.data)) {
+    throw new FileFormatError(`${options.resume}/run.json`, 'request', 'does not say what the run was asked for');
+  }
+  const now: Record<string, unknown> = { ...runSettingsOf(options), ...options.fields };
+  if (options.model !== undefined) now.model = options.model;
+  const known: Record<string, unknown> = { ...before, ...before.fields };
+  for (const [name, value] of Object.entries(now)) {
+    if (MAY_CHANGE.includes(name) || JSON.stringify(known[name]) === JSON.stringify(value)) continue;
+    const was = known[name] === undefined ? 'its default' : JSON.stringify(known[name]);
+    throw new SettingError(
+      name,
+      value,
+      `contradicts the run in ${options.resume}, where it is ${was}. Leave it out, or start a new run`,
+    );
+  }
+  const changed = given(options, ['eval_every', 'save_every', 'sample_every', 'sample_prompt', 'patience', 'keep']);
+  const steps = options.fields?.max_steps;
+  return {
+    ...before,
+    ...changed,
+    fields: steps === undefined ? before.fields : { ...before.fields, max_steps: steps },
+  };
+}
+
+function checkEmpty(out: string): void {
+  if (!existsSync(out)) return;
+  if (!statSync(out).isDirectory()) throw new SettingError('out', out, 'is a file: name a folder');
+  const [first] = readdirSync(out);
+  if (first === undefined) return;
+  const hint = existsSync(join(out, 'run.json')) ? `go on with it by --resume ${out}, or name another` : 'name another';
+  throw new SettingError('out', out, `is a folder with something in it (${first}): ${hint}`);
+}
+
+/** The vocabulary of the model: the tokenizer's own, or a larger one that was asked for. */
+function fittingVocabulary(asked: unknown, tokenizer: Tokenizer): unknown {
+  const least = tokenizer.vocabSize;
+  if (asked === undefined || asked === null) return least;
+  if (typeof asked === 'number' && asked < least) {
+    throw new SettingError('vocab_size', asked, `is less than the ${least} tokens of the tokenizer`);
+  }
+  return asked;
+}
+
+function checkSameData({ data }: RunInfo, corpus: DiskCorpus, out: string): void {
+  const known = data.find(({ name }) => name === 'tokens');
+  if (known?.hash === `sha256:${corpus.hashes.data}`) return;
+  throw new EnvironmentError(
+    `The data is not what the run in ${out} was started with: its files or the tokenizer have changed. Put them back, or start a new run.`,
+  );
+}
+
+interface SavedFiles {
+  readonly config: HuggingFaceConfig;
+  readonly tokenizer: unknown;
+  readonly tokenizerConfig: Record<string, unknown>;
+  readonly generation: Record<string, unknown>;
+}
+
+/** What lies beside the weights: config.json with the end token, tokenizer.json, and how to generate. */
+function modelFiles(config: HuggingFaceConfig, tokenizer: Tokenizer, json: unknown): SavedFiles {
+  const end = tokenizer.special.eos;
+  const text = end === undefined ? undefined : tokenizer.idToToken(end);
+  const ids = end === undefined ? {} : { bos_token_id: end, eos_token_id: end };
+  const { bos_token_id: _bos, eos_token_id: _eos, ...rest } = config as Record<string, unknown>;
+  return {
+    config: { ...rest, ...ids } as HuggingFaceConfig,
+    tokenizer: json,
+    tokenizerConfig: {
+      tokenizer_class: 'PreTrainedTokenizerFast',
+      ...(text === undefined ? {} : { bos_token: text, eos_token: text }),
+    },
+    // A model this small repeats itself when it always takes the likeliest token.
+    generation: { ...ids, do_sample: true, temperature: 0.8, top_k: 50, max_new_tokens: 200 },
+  };
+}
+
+/** Samples of the model as it is now: an engine over the very buffers that are being trained. */
+function sampler(
+  step: TrainingStep,
+  config: DecoderConfig,
+  tokenizer: Tokenizer,
+  { sample_prompt }: RunSettings,
+  seed: number,
+) {
+  const start = sample_prompt ?? null;
+  const begin = tokenizer.special.eos ?? tokenizer.special.bos;
+  const prompt = start === null && begin !== undefined ? [begin] : (start ?? '\n');
+  let engine: Engine | null = null;
+  return async (at: number) => {
+    const parameters = new Map(
+      step.specs.map(({ name, shape }) => [
+        name,
+        { dtype: 'f32' as const, shape, buffer: step.state.get(name)!.buffer },
+      ]),
+    );
+    engine ??= new Engine(
+      { config, backend: step.backend, parameters },
+      { precision: 'exact', prefixCache: false, cacheTokens: config.n_positions, maxSequences: 1 },
+    );
+    const room = config.n_positions - (typeof prompt === 'string' ? tokenizer.encodeIds(prompt).length : prompt.length);
+    const model = { engine, tokenizer, chatTemplate: null, generationConfig: {} };
+    const [answer] = await generateAll(model, prompt, {
+      max_new_tokens: Math.max(1, Math.min(100, room)),
+      do_sample: true,
+      temperature: 0.8,
+      top_k: 50,
+      seed: (seed + at) % 2 ** 32,
+      ...(begin === undefined ? {} : { eos_token_id: [begin] }),
+    });
+    return { prompt: start ?? '', text: answer.text };
+  };
+}
