@@ -128,7 +128,9 @@ it('merges as the rule says, on random words', async () => {
   };
   const word = fc.string({ unit: fc.constantFrom('a', 'b', 'c', '中', '国'), minLength: 1, maxLength: 30 });
   await fc.assert(
-    fc.asyncProperty(fc.array(word, { minLength: 1, maxLength: 8 }), async (words) => {
+    fc.asyncProperty(fc.array(word, { minLength: 1, maxLength: 8 }), fc.boolean(), async (some, uneven) => {
+      // One word that is nearly the whole corpus makes the first guess of how frequent the last merge is far too high.
+      const words = uneven ? [...some, ...Array.from({ length: 2000 }, () => 'xyz')] : some;
       const { json } = await trainBpe(words, { vocab_size: 286 });
       const ours = (json as unknown as { model: Model }).model.merges;
       expect(ours.map(([a, b]) => `${toBytes(a)} ${toBytes(b)}`)).toEqual(slowMerges(words, 30));

@@ -136,14 +136,15 @@ async function learn(
   checkRoom(vocab_size, alphabet.length - shared, special.length);
 
   const byBytes = options.ties === 'greatest_bytes';
+  const cells = cellsOf(words, byteIds, vocab_size);
   const merger = new Merger(
-    cellsOf(words, byteIds, vocab_size),
+    { ...cells, merges: vocab_size - tokens.length, least },
     byBytes ? (a, b) => compareBytes(tokens[a], tokens[b]) : undefined,
   );
   const merges: (readonly [string, string])[] = [];
   const first = tokens.length;
   for (let steps = 0; tokens.length < vocab_size; steps++) {
-    const entry = merger.next(least);
+    const entry = merger.next();
     if (entry < 0) break;
     const a = merger.leftToken(entry);
     const b = merger.rightToken(entry);

@@ -11,7 +11,11 @@ export function pointAt(units: Uint16Array, at: number, end: number): number {
 }
 
 /** @param byteIds the id of each byte, or -1 where it is left out of words. */
-export function cellsOf(words: WordTable, byteIds: Int32Array, vocabSize: number): MergerInput {
+export function cellsOf(
+  words: WordTable,
+  byteIds: Int32Array,
+  vocabSize: number,
+): Pick<MergerInput, 'cells' | 'extra' | 'vocabSize'> {
   const { size, counts, starts, units } = words;
   const order = new Int32Array(size);
   let repeated = 0;

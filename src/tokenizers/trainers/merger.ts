@@ -1,12 +1,15 @@
 /**
  * The merging of byte-pair encoding (Sennrich et al. 2016) in the order of Hugging Face `tokenizers`
- * (models/bpe/trainer.rs): the most frequent pair first, ties by the ids of its tokens. Pairs created in a merge wait with
- * the places where they were seen. What a pair occurs only becomes less, so its count is corrected when it comes up.
+ * (models/bpe/trainer.rs): the most frequent pair first, ties by the ids of its tokens.
  *
  * All words lie in one array of cells, a cell a byte. The first and the last cell of a token hold its id, so that the
  * neighbours of a token are found from its length alone, without links. One merge visits the places of its pair twice: first to
  * write the new token and to sum, by neighbour, what changes, then to note the places of the new pairs; the table of pairs
  * is touched once a neighbour and not once a place.
+ *
+ * A token is made in one merge only (the same bytes are always cut the same way up to then), so all places of a pair are
+ * known when it arises, and from then on there can only be fewer. Hence a pair that is rarer than some bound when it arises need
+ * not be watched at all: most are. When the queue comes down to the bound, the bound is lowered and the cells are counted anew.
  */
 import { MergeQueue } from './merge-queue.ts';
 import { PairTable } from './pair-table.ts';
@@ -22,6 +25,10 @@ export interface MergerInput {
   readonly extra: Float64Array;
   /** Ids are below this. */
   readonly vocabSize: number;
+  /** Merges that are made at most. */
+  readonly merges: number;
+  /** Pairs that occur less often are not merged. */
+  readonly least: number;
 }
 
 export class Merger {
@@ -29,6 +36,7 @@ export class Merger {
   private readonly extra: Float64Array;
   /** Cells from here on occur once. */
   private readonly weighted: number;
+  private readonly least: number;
   /** Stands between words. */
   private readonly edge: number;
   /** Stands where the right part of a token began, so that it is not taken for that part. */
@@ -37,19 +45,26 @@ export class Merger {
   touched = 0;
   /** Bytes of each token. */
   private readonly lengths: Int32Array;
-  private readonly pairs: PairTable;
-  private readonly queue: MergeQueue;
+  private pairs: PairTable;
+  private queue: MergeQueue;
   private readonly left: Neighbours;
   private readonly right: Neighbours;
   private leftOf = new Int32Array(1024);
   private rightOf = new Int32Array(1024);
 
+  /** Pairs are watched that occur so many times. */
+  private bound = 1;
+
   /** @param compare an order of tokens for ties, see {@link MergeQueue}. */
-  constructor(input: MergerInput, compare?: (a: number, b: number) => number) {
+  constructor(
+    input: MergerInput,
+    private readonly compare?: (a: number, b: number) => number,
+  ) {
     this.queue = new MergeQueue(compare);
     const { cells, extra, vocabSize } = input;
     this.cells = cells;
-    this.pairs = new PairTable(2 ** Math.min(20, Math.max(12, Math.ceil(Math.log2(cells.length)) - 3)));
+    this.pairs = new PairTable();
+    this.least = Math.max(1, input.least);
     this.extra = extra;
     this.weighted = extra.length;
     this.edge = vocabSize;
@@ -57,26 +72,21 @@ export class Merger {
     this.lengths = new Int32Array(vocabSize + 2).fill(1);
     this.left = new Neighbours(vocabSize + 2);
     this.right = new Neighbours(vocabSize + 2);
-    this.countPairs();
+    this.countBytes(input.merges);
   }
 
-  /** How often the pair of an entry that {@link next} gave occurs. */
-  count(entry: number): number {
-    return this.queue.count(entry);
-  }
-
-  /** The entry of the pair to be merged next, or -1 when none occurs `least` times. */
-  next(least: number): number {
-    const { queue } = this;
+  /** The entry of the pair to be merged next, or -1 when there is none. */
+  next(): number {
     for (;;) {
+      const { queue, pairs, bound } = this;
       const entry = queue.take();
-      if (entry < 0) return -1;
-      const count = this.pairs.get(queue.left(entry), queue.right(entry));
-      if (count !== queue.count(entry)) {
+      const count = entry < 0 ? 0 : pairs.get(queue.left(entry), queue.right(entry));
+      if (count >= bound) {
+        if (count === queue.count(entry)) return entry;
         queue.file(entry, count);
-        continue;
-      }
-      return count < 1 || count < least ? -1 : entry;
+      } else if (entry >= 0 && count < queue.count(entry)) queue.drop(entry);
+      else if (bound > this.least) this.countAgain();
+      else return -1;
     }
   }
 
@@ -141,47 +151,50 @@ export class Merger {
     return kept;
   }
 
+  /** Counts what a merge has taken away and what has come, and files the pairs that have. */
   private account(places: Int32Array, count: number, a: number, b: number, token: number): void {
-    const { pairs, queue, left, right, lengths, leftOf, rightOf, edge } = this;
+    const { pairs, queue, left, right, lengths, leftOf, rightOf, edge, bound } = this;
     pairs.lookAhead(left.seen, left.size, a, false);
-    for (let i = 0; i < left.size; i++) {
-      const other = left.seen[i];
-      if (other !== edge) pairs.add(other, a, -(left.places[other] + left.extra[other]));
-    }
+    for (let i = 0; i < left.size; i++) pairs.subtract(left.seen[i], a, left.weight(left.seen[i]));
     pairs.lookAhead(right.seen, right.size, b, true);
-    for (let i = 0; i < right.size; i++) {
-      const other = right.seen[i];
-      if (other !== edge) pairs.add(b, other, -(right.places[other] + right.extra[other]));
-    }
-    const list = new Int32Array(left.reserve(right.reserve(0)));
-    for (let k = 0; k < count; k++) {
-      const p = places[k];
-      const before = leftOf[k];
-      list[left.ends[before]++] = p - lengths[before];
-      list[right.ends[rightOf[k]]++] = p;
-    }
-    pairs.lookAhead(left.seen, left.size, token, false);
-    for (let i = 0; i < left.size; i++) {
-      const other = left.seen[i];
-      if (other === edge) continue;
-      const now = pairs.add(other, token, left.places[other] + left.extra[other]);
-      const n = left.places[other];
-      if (now > 0) queue.push(other, token, now, list, left.ends[other] - n, n);
-    }
-    pairs.lookAhead(right.seen, right.size, token, true);
-    for (let i = 0; i < right.size; i++) {
-      const other = right.seen[i];
-      if (other === edge) continue;
-      const now = pairs.add(token, other, right.places[other] + right.extra[other]);
-      const n = right.places[other];
-      if (now > 0) queue.push(token, other, now, list, right.ends[other] - n, n);
+    for (let i = 0; i < right.size; i++) pairs.subtract(b, right.seen[i], right.weight(right.seen[i]));
+    // Where the pair followed itself, the right neighbour was its left token, and has become the new token since.
+    const again = left.weight(token);
+    left.leave(edge, bound, -1, 0);
+    right.leave(edge, bound, a, again);
+    const room = left.reserve(right.reserve(0));
+    if (room > 0) {
+      const list = new Int32Array(room);
+      for (let k = 0; k < count; k++) {
+        const p = places[k];
+        const before = leftOf[k];
+        const after = rightOf[k];
+        if (left.ends[before] >= 0) list[left.ends[before]++] = p - lengths[before];
+        if (right.ends[after] >= 0) list[right.ends[after]++] = p;
+      }
+      for (let i = 0; i < left.size; i++) {
+        const other = left.seen[i];
+        const end = left.ends[other];
+        if (end < 0) continue;
+        const now = left.weight(other);
+        pairs.add(other, token, now);
+        queue.push(other, token, now, list, end - left.places[other], left.places[other]);
+      }
+      for (let i = 0; i < right.size; i++) {
+        const other = right.seen[i];
+        const end = right.ends[other];
+        if (end < 0) continue;
+        const now = right.weight(other) - (other === a ? again : 0);
+        pairs.add(token, other, now);
+        queue.push(token, other, now, list, end - right.places[other], right.places[other]);
+      }
     }
     left.reset();
     right.reset();
   }
 
   /** Counts the pairs of single bytes, and notes where they are. */
-  private countPairs(): void {
+  private countBytes(merges: number): void {
     const { cells, edge, extra, weighted } = this;
     const last = cells.length - 1;
     // Ids of single bytes are few: number them, so that a pair is a place in a square.
@@ -202,9 +215,15 @@ export class Merger {
       if (i < weighted) more[x * width + y] += extra[i];
       x = y;
     }
-    const ends = new Int32Array(width * width);
+    let all = 0;
+    for (let pair = 0; pair < places.length; pair++) all += places[pair] + more[pair];
+    // The last merges are about so frequent in text; a wrong guess costs a counting, or some memory.
+    this.bound = Math.max(this.least, Math.floor(all / (64 * Math.max(1, merges))));
+    const ends = new Int32Array(width * width).fill(-1);
     let total = 0;
     for (let pair = 0; pair < ends.length; pair++) {
+      const isEdge = known[Math.floor(pair / width)] === edge || known[pair % width] === edge;
+      if (isEdge || places[pair] + more[pair] < this.bound) continue;
       ends[pair] = total;
       total += places[pair];
     }
@@ -212,16 +231,63 @@ export class Merger {
     x = number[cells[0]];
     for (let i = 0; i < last; i++) {
       const y = number[cells[i + 1]];
-      list[ends[x * width + y]++] = i;
+      const pair = x * width + y;
+      if (ends[pair] >= 0) list[ends[pair]++] = i;
       x = y;
     }
     for (let pair = 0; pair < ends.length; pair++) {
+      if (ends[pair] < 0) continue;
       const left = known[Math.floor(pair / width)];
       const right = known[pair % width];
-      if (places[pair] === 0 || left === edge || right === edge) continue;
-      const count = places[pair] + more[pair];
+      this.pairs.add(left, right, places[pair] + more[pair]);
+      this.queue.push(left, right, places[pair] + more[pair], list, ends[pair] - places[pair], places[pair]);
+    }
+  }
+
+  /** Lowers the bound, and watches the pairs that reach it now. */
+  private countAgain(): void {
+    this.bound = Math.max(this.least, Math.floor(this.bound / 4));
+    const all = new PairTable();
+    this.eachPair((left, right, at) => all.add(left, right, at < this.weighted ? 1 + this.extra[at] : 1));
+    this.pairs = new PairTable();
+    this.queue = new MergeQueue(this.compare);
+    const number = new PairTable();
+    const found: { left: number; right: number; count: number; places: number }[] = [];
+    all.each((left, right, count) => {
+      if (count < this.bound) return;
       this.pairs.add(left, right, count);
-      this.queue.push(left, right, count, list, ends[pair] - places[pair], places[pair]);
+      found.push({ left, right, count, places: 0 });
+      number.add(left, right, found.length);
+    });
+    let total = 0;
+    this.eachPair((left, right) => {
+      const n = number.get(left, right);
+      if (n === 0) return;
+      found[n - 1].places++;
+      total++;
+    });
+    const list = new Int32Array(total);
+    const ends = new Int32Array(found.length);
+    for (let n = 1; n < found.length; n++) ends[n] = ends[n - 1] + found[n - 1].places;
+    this.eachPair((left, right, at) => {
+      const n = number.get(left, right);
+      if (n > 0) list[ends[n - 1]++] = at;
+    });
+    found.forEach(({ left, right, count, places }, n) => {
+      this.queue.push(left, right, count, list, ends[n] - places, places);
+    });
+  }
+
+  /** Calls back with neighbours inside words, and where the left one begins. */
+  private eachPair(visit: (left: number, right: number, at: number) => void): void {
+    const { cells, lengths, edge } = this;
+    let left = edge;
+    for (let at = 0, from = 0; at < cells.length; ) {
+      const right = cells[at];
+      if (left !== edge && right !== edge) visit(left, right, from);
+      left = right;
+      from = at;
+      at += lengths[right];
     }
   }
 }
@@ -242,12 +308,27 @@ class Neighbours {
     this.seen = new Int32Array(tokens);
   }
 
-  /** Gives each token room in a list from `from`, and returns where the room ends. */
+  weight(token: number): number {
+    return this.places[token] + this.extra[token];
+  }
+
+  /** Marks tokens that need no list: the edge, and those below the bound, for one of them less than it weighs. */
+  leave(edge: number, bound: number, lighter: number, less: number): void {
+    for (let i = 0; i < this.size; i++) {
+      const token = this.seen[i];
+      const weight = this.weight(token) - (token === lighter ? less : 0);
+      this.ends[token] = token === edge || weight < bound ? -1 : 0;
+    }
+  }
+
+  /** Gives each token that needs it room in a list from `from`, and returns where the room ends. */
   reserve(from: number): number {
     let at = from;
     for (let i = 0; i < this.size; i++) {
-      this.ends[this.seen[i]] = at;
-      at += this.places[this.seen[i]];
+      const token = this.seen[i];
+      if (this.ends[token] < 0) continue;
+      this.ends[token] = at;
+      at += this.places[token];
     }
     return at;
   }

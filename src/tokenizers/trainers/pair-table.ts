@@ -38,6 +38,26 @@ export class PairTable {
     }
   }
 
+  /** Takes from the count of a pair, if it is there at all. */
+  subtract(left: number, right: number, change: number): void {
+    const { keys, counts, mask } = this;
+    for (let slot = slotOf(left, right) & mask; ; slot = (slot + 1) & mask) {
+      const found = keys[4 * slot];
+      if (found === left + 1 && keys[4 * slot + 1] === right) {
+        counts[2 * slot + 1] -= change;
+        return;
+      }
+      if (found === 0) return;
+    }
+  }
+
+  each(visit: (left: number, right: number, count: number) => void): void {
+    const { keys, counts } = this;
+    for (let slot = 0; slot * 4 < keys.length; slot++) {
+      if (keys[4 * slot] !== 0) visit(keys[4 * slot] - 1, keys[4 * slot + 1], counts[2 * slot + 1]);
+    }
+  }
+
   /**
    * Looks at where the pairs of one token with others are, and forgets it: the loads of a short loop overlap, and the
    * changes that follow find their entries near.
