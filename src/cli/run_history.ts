@@ -63,8 +63,9 @@ export type RunState = 'running' | 'finished' | 'interrupted' | 'diverged';
 export class RunHistory {
   start: StartEvent | null = null;
   step: StepEvent | null = null;
-  evaluation: EvaluationEvent | null = null;
-  best: EvaluationEvent | null = null;
+  /** Steps done, skipped ones too. */
+  done = 0;
+  private evaluations: EvaluationEvent[] = [];
   sample: SampleEvent | null = null;
   checkpoint: CheckpointEvent | null = null;
   /** The latest of its kind, and how many there were. */
@@ -93,13 +94,15 @@ export class RunHistory {
     switch (event.type) {
       case 'start':
         this.start = event;
+        // What an earlier start did after the checkpoint that this one begins at is done again.
+        if (event.step < this.done) this.forgetAfter(event.step);
+        this.done = event.step;
         break;
       case 'step':
         this.addStep(event);
         break;
       case 'evaluation':
-        this.evaluation = event;
-        if (event.best || !this.best || event.loss < this.best.loss) this.best = event;
+        this.evaluations.push(event);
         this.add('validation', event.step, event.loss);
         break;
       case 'sample':
@@ -111,12 +114,13 @@ export class RunHistory {
       case 'skipped':
         this.skipped = event;
         this.skips++;
+        this.done = event.step;
         break;
       case 'rollback':
         this.rollback = event;
         this.rollbacks++;
-        for (const trace of Object.values(this.traces)) trace.cutAfter(event.to);
-        this.smoothed = this.traces.loss.all().at(-1)?.value ?? Number.NaN;
+        this.forgetAfter(event.to);
+        this.done = event.to;
         break;
       case 'end':
         this.end = event;
@@ -124,6 +128,19 @@ export class RunHistory {
       default:
         event satisfies never;
     }
+  }
+
+  /** The latest evaluation. */
+  get evaluation(): EvaluationEvent | null {
+    return this.evaluations.at(-1) ?? null;
+  }
+
+  /** The evaluation with the least loss. */
+  get best(): EvaluationEvent | null {
+    return this.evaluations.reduce<EvaluationEvent | null>(
+      (best, one) => (!best || one.loss < best.loss ? one : best),
+      null,
+    );
   }
 
   /** The points of a curve, in order. The loss is smoothed. */
@@ -144,8 +161,15 @@ export class RunHistory {
     }
   }
 
+  private forgetAfter(step: number): void {
+    for (const trace of Object.values(this.traces)) trace.cutAfter(step);
+    this.evaluations = this.evaluations.filter((event) => event.step <= step);
+    this.smoothed = this.traces.loss.all().at(-1)?.value ?? Number.NaN;
+  }
+
   private addStep(event: StepEvent): void {
     this.step = event;
+    this.done = event.step;
     this.smooth(event.loss);
     this.add('loss', event.step, this.smoothed);
     this.add('grad_norm', event.step, event.grad_norm);

@@ -38,8 +38,7 @@ export function panel(history: RunHistory, options: PanelOptions): string[] {
 
 function progressLine(history: RunHistory, options: PanelOptions): string {
   const { width, isColoured = false, name = '', elapsed, left } = options;
-  const { start, step, end } = history;
-  const done = step?.step ?? start?.step ?? 0;
+  const { start, done, end } = history;
   const most = start?.max_steps ?? 0;
   const counted = `step ${grouped(done)}${most > 0 ? `/${grouped(most)}` : ''}`;
   const times = end
