@@ -409,6 +409,7 @@ interface SavedFiles {
 function modelFiles(config: HuggingFaceConfig, tokenizer: Tokenizer, json: unknown): SavedFiles {
   const end = tokenizer.special.eos;
   const text = end === undefined ? undefined : tokenizer.idToToken(end);
+  const unknown = tokenizer.special.unk;
   const ids = end === undefined ? {} : { bos_token_id: end, eos_token_id: end };
   const { bos_token_id: _bos, eos_token_id: _eos, ...rest } = config as Record<string, unknown>;
   return {
@@ -419,7 +420,14 @@ function modelFiles(config: HuggingFaceConfig, tokenizer: Tokenizer, json: unkno
       ...(text === undefined ? {} : { bos_token: text, eos_token: text }),
     },
     // A model this small repeats itself when it always takes the likeliest token.
-    generation: { ...ids, do_sample: true, temperature: 0.8, top_k: 50, max_new_tokens: 200 },
+    generation: {
+      ...ids,
+      ...(unknown === undefined ? {} : { suppress_tokens: [unknown] }),
+      do_sample: true,
+      temperature: 0.8,
+      top_k: 50,
+      max_new_tokens: 200,
+    },
   };
 }
 
