@@ -1,6 +1,6 @@
 /** Builds what is stale: TypeScript to dist/, C to build/native/. Prints one line for each thing it does, on stderr. */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bundleCommandLine } from './bundle.mjs';
 import { filesUnder, hashFiles } from './hash.mjs';
@@ -30,6 +30,9 @@ function isCurrent(hash) {
  */
 async function buildTypeScript(hash) {
   say('compiling TypeScript');
+  // Whoever is here holds the lock: other trees are left from builds that were ended halfway.
+  for (const name of readdirSync(join(root, 'build')))
+    if (name.startsWith('dist.')) rmSync(join(root, 'build', name), { recursive: true, force: true });
   const next = join(root, 'build', `dist.${process.pid}`);
   const before = `${next}.before`;
   try {
