@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { InterruptedError } from '../errors.ts';
 import { type GenerationEvent, type GenerationResult, generate } from '../generation/generate.ts';
 import type { Prompt } from '../generation/prompt.ts';
-import type { OpenModel } from '../node/open_model.ts';
+import { DEFAULT_MODEL, defaultModelFor, type OpenModel } from '../node/open_model.ts';
 import type { ChatMessage } from '../prompts/index.ts';
 import { interruptSignal } from './interrupt.ts';
 import { type ModelFlags, openFromFlags, settingsOf } from './session.ts';
@@ -27,7 +27,7 @@ export async function generateCommand(texts: readonly string[], flags: GenerateF
   const signal = interruptSignal();
   const prompts = await readPrompts(texts, flags, signal);
   const started = performance.now();
-  const model = await openFromFlags(flags, signal);
+  const model = await openFromFlags(flags, signal, usualModel(prompts));
   const load_ms = performance.now() - started;
   try {
     const events = generate(model, prompts, settings, { signal, fallbackNewTokens: NEW_TOKENS });
@@ -62,6 +62,12 @@ async function readPrompts(texts: readonly string[], flags: GenerateFlags, signa
   if (!chat) return read;
   const before: ChatMessage[] = system === undefined ? [] : [{ role: 'system', content: system }];
   return read.map((text) => [...before, { role: 'user', content: text }]);
+}
+
+/** Texts to continue choose by their language; whatever is a conversation or ids goes to the default. */
+function usualModel(prompts: readonly Prompt[]): string {
+  const texts = prompts.filter((prompt) => typeof prompt === 'string');
+  return texts.length === prompts.length ? defaultModelFor(texts) : DEFAULT_MODEL;
 }
 
 /** All of stdin as text. */

@@ -16,13 +16,17 @@ export interface ModelFlags {
   readonly [flag: string]: unknown;
 }
 
-/** Open the model that the flags name, and say which one it is when they name none. */
-export async function openFromFlags(flags: ModelFlags, signal?: AbortSignal): Promise<OpenModel> {
+/** Open the model that the flags name; when they name none the usual one, and say which. */
+export async function openFromFlags(
+  flags: ModelFlags,
+  signal?: AbortSignal,
+  usual: string = DEFAULT_MODEL,
+): Promise<OpenModel> {
   const { model, backend, threads, precision, context, offline } = flags;
   if (backend !== undefined && !(backendNames as readonly string[]).includes(backend))
     throw new UsageError(`--backend ${backend}: there are ${backendNames.join(', ')}`);
-  if (model === undefined) say(`model: ${DEFAULT_MODEL}`);
-  return openModel(model, { backend, threads, precision, context, offline, signal, progress: progress() });
+  if (model === undefined) say(`model: ${usual}`);
+  return openModel(model ?? usual, { backend, threads, precision, context, offline, signal, progress: progress() });
 }
 
 /** The generation settings among the flags. */

@@ -12,11 +12,25 @@ import { type Tokenizer, tokenizerFromGguf } from '../tokenizers/index.ts';
 import { ggufToConfig, llama2cToConfig, type WeightFile } from '../weights/index.ts';
 import { type BackendOptions, openBackend } from './backends.ts';
 import { type ModelLocation, type ResolveOptions, resolveModel } from './models.ts';
+import { packageRoot } from './native_addon.ts';
 import { tokenizerBeside, tokenizerOfDirectory } from './open_tokenizer.ts';
 import { openWeightsAt } from './open_weights.ts';
 
 /** The model used when none is named. */
 export const DEFAULT_MODEL = 'smollm2-135m-instruct';
+
+/** The model of our own that continues Chinese, when it ships with the project. */
+const CHINESE_MODEL = 'tang';
+
+/** The model to use when none is named: our own poet for texts that are mostly Chinese, else the default. */
+export function defaultModelFor(texts: readonly string[]): string {
+  const letters = texts.join('').replace(/[^\p{L}]/gu, '');
+  const chinese = letters.replace(/\P{Script=Han}/gu, '');
+  const isChinese = letters.length > 0 && chinese.length > letters.length / 2;
+  return isChinese && existsSync(join(packageRoot, 'models', CHINESE_MODEL, 'config.json'))
+    ? CHINESE_MODEL
+    : DEFAULT_MODEL;
+}
 
 export interface OpenModelOptions extends BackendOptions, ResolveOptions {
   readonly precision?: Precision;
