@@ -10,7 +10,9 @@ import {
 } from './generation/generate.ts';
 import type { Prompt } from './generation/prompt.ts';
 import { type OpenModel, type OpenModelOptions, openModel } from './node/open_model.ts';
+import type { TrainOptions } from './node/train.ts';
 import type { ChatMessage } from './prompts/index.ts';
+import type { TrainingEvent } from './training/events.ts';
 
 export * from './errors.ts';
 export { Engine, type EngineOptions } from './generation/engine.ts';
@@ -27,6 +29,9 @@ export { type SettingSpec, settingTable } from './generation/settings.ts';
 export type { FinishReason, GenerationSettings } from './generation/types.ts';
 export { listModels, resolveModel } from './node/models.ts';
 export { type OpenModel, type OpenModelOptions, openModel } from './node/open_model.ts';
+export type { RunSettings, TrainOptions } from './node/train.ts';
+export type { TrainingEvent } from './training/events.ts';
+export { presetNames, resolvePreset } from './training/presets.ts';
 
 /** What a text-generation pipeline answers for text: the prompt and its continuation. */
 export interface GeneratedText {
@@ -55,6 +60,16 @@ export interface TextGenerationPipeline {
   readonly model: OpenModel;
   /** Free the model. */
   close(): Promise<void>;
+}
+
+/**
+ * Train a model on text: a stream of events that ends with one of type `end`, by when the run's folder is a model that `pipeline` opens.
+ * @throws SettingError, NotFoundError, FileFormatError, CapacityError or EnvironmentError before the first step for what cannot be.
+ */
+export async function* train(options: TrainOptions): AsyncGenerator<TrainingEvent, void, void> {
+  // Loaded when it is used: whoever only generates starts sooner.
+  const { train: begin } = await import('./node/train.ts');
+  yield* begin(options);
 }
 
 /** New tokens of a pipeline when nobody says how many. */
