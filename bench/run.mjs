@@ -1,6 +1,7 @@
 /**
  * `npm run bench`: Inkstone and its peers on one model in one run, taken in turn, with the ratios. The peers are installed under bench/peers.
  * Options: --model FILE --threads 2 --rounds 2 --json
+ * --python PYTHON (or $INKSTONE_BENCH_PYTHON): an interpreter that has llama-cpp-python, a llama.cpp compiled here, for one more peer.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -15,6 +16,7 @@ const { values: options } = parseArgs({
     model: { type: 'string' },
     threads: { type: 'string', default: '2' },
     rounds: { type: 'string', default: '2' },
+    python: { type: 'string', default: process.env.INKSTONE_BENCH_PYTHON },
     json: { type: 'boolean', default: false },
   },
 });
@@ -30,6 +32,7 @@ if (!existsSync(join(here, 'peers', 'node_modules'))) {
 const contenders = [
   ['inkstone.mjs', [model, options.threads, 'fast']],
   ['node_llama_cpp.mjs', [model, options.threads]],
+  ...(options.python ? [['llama_cpp_python.py', [model, options.threads]]] : []),
   ['inkstone.mjs', [model, options.threads, 'exact']],
 ];
 const figures = ['prompt_512', 'decode_128', 'eight_sequences'];
@@ -38,10 +41,14 @@ for (let round = 0; round < Number(options.rounds); round++) {
   for (const [script, args] of contenders) {
     let result;
     try {
-      const out = execFileSync(process.execPath, [join(here, script), ...args], {
-        encoding: 'utf8',
-        stdio: ['ignore', 'pipe', 'pipe'],
-      });
+      const out = execFileSync(
+        script.endsWith('.py') ? options.python : process.execPath,
+        [join(here, script), ...args],
+        {
+          encoding: 'utf8',
+          stdio: ['ignore', 'pipe', 'pipe'],
+        },
+      );
       result = JSON.parse(out.trim().split('\n').at(-1));
     } catch (error) {
       console.error(
@@ -68,9 +75,11 @@ else {
       `${key.padEnd(22)}${figures.map((name) => String(result[name]).padStart(17)).join('')}   ${result.rss_mb} MB`,
     );
   }
-  const [mine, peer] = [results.get('inkstone (fast)'), results.get('node-llama-cpp')];
-  if (mine && peer) {
-    const ratios = figures.map((name) => `${(mine[name] / peer[name]).toFixed(2)}x`.padStart(17));
-    console.log(`${'ratio'.padEnd(22)}${ratios.join('')}`);
+  const mine = results.get('inkstone (fast)');
+  for (const name of ['node-llama-cpp', 'llama-cpp-python']) {
+    const peer = results.get(name);
+    if (!mine || !peer) continue;
+    const ratios = figures.map((figure) => `${(mine[figure] / peer[figure]).toFixed(2)}x`.padStart(17));
+    console.log(`${`: ${name}`.padEnd(22)}${ratios.join('')}`);
   }
 }

@@ -23,7 +23,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if !defined(_WIN32)
+#if defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+#else
 #include <pthread.h>
 #endif
 
@@ -64,8 +67,9 @@ static const napi_type_tag program_tag = {0x6b0f83e2d7a94c5d, 0x917c2e4ab8f05d36
 /* ---- what open pools there are, for exit ---- */
 
 #if defined(_WIN32)
-static void open_lock(void) {}
-static void open_unlock(void) {}
+static SRWLOCK open_mutex = SRWLOCK_INIT;
+static void open_lock(void) { AcquireSRWLockExclusive(&open_mutex); }
+static void open_unlock(void) { ReleaseSRWLockExclusive(&open_mutex); }
 #else
 static pthread_mutex_t open_mutex = PTHREAD_MUTEX_INITIALIZER;
 static void open_lock(void) { pthread_mutex_lock(&open_mutex); }
@@ -87,7 +91,7 @@ static void stop_threads(pool_object *pool) {
 }
 
 #if !defined(_WIN32)
-/* process.exit ends the process without ending environments. */
+/* process.exit ends the process without ending environments. (Windows ends all other threads before it unloads anything.) */
 static void at_exit(void) {
   while (open_pools) {
     __atomic_store_n(&open_pools->silent, 1, __ATOMIC_SEQ_CST);

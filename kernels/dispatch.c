@@ -3,6 +3,9 @@
  *
  * Wider is not always faster. A table may name another variant's kernel for an opcode (table.c takes the common ones of the AVX-512 tables
  * from avx2), and where the answer depends on the processor, ink_choose is the place to prefer another table. */
+#if defined(__linux__)
+#define _GNU_SOURCE
+#endif
 #include "dispatch.h"
 
 #include <string.h>
@@ -11,8 +14,15 @@
 #define X86 1
 #include <cpuid.h>
 #endif
+#if defined(X86) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #define TABLE(name) extern const ink_kernels ink_table_##name;
+#if defined(INK_HAVE_AMX)
+TABLE(amx)
+#endif
 #if defined(INK_HAVE_AVX512_BF16)
 TABLE(avx512_bf16)
 #endif
@@ -34,11 +44,22 @@ TABLE(baseline)
 
 #if defined(X86)
 typedef struct {
-  int avx2, avx512, avx512_bf16;
+  int avx2, avx512, avx512_bf16, amx;
 } features;
 
+/* The tiles' eight kilobytes belong to a process only once it has asked for them. (Windows has a call for that as well, and no library
+ * of ours for it: amx is compiled for Linux.) */
+static int tiles_allowed(void) {
+#if defined(__linux__)
+  const long request = 0x1023, tile_data = 18; /* ARCH_REQ_XCOMP_PERM, and the state's number */
+  return syscall(SYS_arch_prctl, request, tile_data) == 0;
+#else
+  return 0;
+#endif
+}
+
 static features look(void) {
-  features have = {0, 0, 0};
+  features have = {0, 0, 0, 0};
   unsigned a, b, c, d;
   if (!__get_cpuid(1, &a, &b, &c, &d)) return have;
   const unsigned basic = bit_OSXSAVE | bit_AVX | bit_FMA | bit_F16C;
@@ -51,8 +72,9 @@ static features look(void) {
   have.avx2 = (b & bit_AVX2) && (b & bit_BMI2);
   const unsigned wide = bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ;
   have.avx512 = have.avx2 && (b & wide) == wide && (saved & 0xe6) == 0xe6;
-  const int vnni = (c & bit_AVX512VNNI) != 0;
+  const int vnni = (c & bit_AVX512VNNI) != 0, tiles = (d & 1u << 24) && (d & 1u << 25); /* AMX-TILE, AMX-INT8 */
   if (leaves >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) have.avx512_bf16 = have.avx512 && vnni && (a & 1u << 5);
+  have.amx = have.avx512_bf16 && tiles && (saved & 0x60000) == 0x60000 && tiles_allowed();
   return have;
 }
 #endif
@@ -62,6 +84,9 @@ int ink_tables(const ink_kernels *tables[INK_MAX_TABLES]) {
 #if defined(X86)
   const features have = look();
   (void)have;
+#endif
+#if defined(INK_HAVE_AMX)
+  if (have.amx) tables[n++] = &ink_table_amx;
 #endif
 #if defined(INK_HAVE_AVX512_BF16)
   if (have.avx512_bf16) tables[n++] = &ink_table_avx512_bf16;

@@ -9,7 +9,7 @@ void INK_NAME(ink_product_any)(const ink_product *p, ink_rect part, uint8_t *scr
 }
 
 /* Rectangles are whole numbers of these, so that tiles at the seams are full ones. */
-#define INK_UNIT_ROWS 12
+#define INK_UNIT_ROWS (INK_AMX ? 48 : 12)
 #define INK_UNIT_COLUMNS (2 * INK_W)
 
 /* The share `index` of `count` of n items, in units. */

@@ -6,7 +6,8 @@
  *
  * Few rows (decoding): INK_W weight rows are unpacked block by block and used at once, so the weights stream through once.
  * More rows (prompts): INK_TILE_GROUPS groups of columns are unpacked into a panel that stays in the first-level cache, and tiles of
- * INK_TILE_ROWS rows run over it. */
+ * INK_TILE_ROWS rows run over it; with AMX, tiles of 16 rows (amx.h). */
+#include "amx.h"
 #include "matmul.h"
 #include "quant_dot.h"
 #include "quant_unpack.h"
@@ -219,9 +220,15 @@ static void ink_fill(int32_t type, const ink_columns *at, int64_t k, int64_t len
   }
 }
 
-static void ink_tiles(int shape, int64_t rows, const vub *const *panel, int64_t links, const uint8_t *const *source, int64_t offset,
-                      vf (*sums)[INK_TILE_GROUPS]) {
-  switch (shape) {
+static void ink_tiles(const ink_int8_type *t, int64_t rows, const vub *const *panel, int64_t links, const uint8_t *const *source,
+                      int64_t offset, vf (*sums)[INK_TILE_GROUPS]) {
+#if INK_AMX
+  const int64_t done = ink_amx_tiles(t->sub, t->offset != 0, t->has_min, rows, panel, links, source, offset, sums);
+  rows -= done;
+  source += done;
+  sums += done;
+#endif
+  switch (t->shape) {
 #define X(shape, ...) case shape: ink_tiles_##shape(rows, panel, links, source, offset, sums); break;
     INK_SHAPES(X)
 #undef X
@@ -248,7 +255,7 @@ static void ink_panels(const ink_int8_type *t, const ink_product *p, ink_rect pa
     for (int64_t k = 0; k < p->k; k += INK_PANEL_ELEMENTS) {
       int64_t length = p->k - k < INK_PANEL_ELEMENTS ? p->k - k : INK_PANEL_ELEMENTS;
       for (int g = 0; g < groups; g++) ink_fill(p->b_type, &at[g], k, length, space + g * panel_vectors);
-      ink_tiles(t->shape, rows, panel, length / t->sub, source, k / t->sub * INK_RECORD(t->sub), sums);
+      ink_tiles(t, rows, panel, length / t->sub, source, k / t->sub * INK_RECORD(t->sub), sums);
     }
     for (int64_t r = 0; r < rows; r++) {
       for (int g = 0; g < groups; g++) ink_store_lanes(p, m + r, at[g].column, sums[r][g], at[g].first, at[g].count);
@@ -256,8 +263,10 @@ static void ink_panels(const ink_int8_type *t, const ink_product *p, ink_rect pa
   }
 }
 
-/* Rows of one pass over the columns, and the scratch that the panel and its sums take. */
+/* Rows of one pass over the columns: at most, at least, and a multiple of what; the scratch that the panel and its sums take. */
 #define INK_PASS_ROWS 512
+#define INK_PASS_LEAST (INK_AMX ? 16 : 8)
+#define INK_PASS_UNIT (INK_AMX ? 16 : INK_TILE_ROWS)
 #define INK_PANEL_SPACE ((size_t)1 << 20)
 
 static void ink_pass(const ink_int8_type *t, const ink_product *p, ink_rect part, int64_t m, int64_t rows, const uint8_t **source,
@@ -296,10 +305,11 @@ void INK_NAME(ink_product_int8)(const ink_product *p, ink_rect part, uint8_t *sc
   const uint8_t *source[INK_PASS_ROWS];
   if (t.elements == 0) return;
   int64_t row_bytes = p->k / t.sub * INK_RECORD(t.sub);
-  int as_is = t.has_min && t.sub == 32, prepared = p->k <= INK_PREPARED_ELEMENTS;
+  /* AMX wants the rows at equal distances */
+  int as_is = t.has_min && t.sub == 32 && !(INK_AMX && p->a_row), prepared = p->k <= INK_PREPARED_ELEMENTS;
   int64_t pass = row_bytes ? (int64_t)INK_PREPARED_BYTES / row_bytes : INK_PASS_ROWS;
-  pass = pass < 8 ? 8 : pass > INK_PASS_ROWS ? INK_PASS_ROWS : pass;
-  pass = prepared ? pass / INK_TILE_ROWS * INK_TILE_ROWS : INK_STREAM_ROWS;
+  pass = pass < INK_PASS_LEAST ? INK_PASS_LEAST : pass > INK_PASS_ROWS ? INK_PASS_ROWS : pass;
+  pass = prepared ? pass / INK_PASS_UNIT * INK_PASS_UNIT : INK_STREAM_ROWS;
   for (int64_t m = part.m0; m < part.m1; m += pass) {
     int64_t rows = part.m1 - m < pass ? part.m1 - m : pass;
     for (int64_t r = 0; r < rows; r++) {

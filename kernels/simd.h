@@ -4,8 +4,8 @@
  * a sum runs along k inside one lane. (vec.h is for kernels that sum across lanes and therefore need one width everywhere.)
  *
  * Arithmetic is written with the vector extensions of GCC and Clang. The few operations they lack are the functions below, each with a
- * plain loop for the case that no instruction is named. Compiling with -DINK_EMULATE -DINK_W=16 -DINK_VNNI=1 takes all those loops: so
- * the logic of the widest variant runs on any machine (see test/). */
+ * plain loop for the case that no instruction is named. Compiling with -DINK_EMULATE -DINK_W=16 -DINK_VNNI=1 takes all those loops, and
+ * -DINK_AMX=1 the tiles of amx.h as well: so the logic of the widest variants runs on any machine (see test/). */
 #ifndef INK_SIMD_H
 #define INK_SIMD_H
 
@@ -45,6 +45,15 @@
 #define INK_VNNI 1
 #else
 #define INK_VNNI 0
+#endif
+#endif
+
+/* Tiles of bytes for the integer products of many rows (amx.h). */
+#ifndef INK_AMX
+#if INK_VNNI && defined(INK_SIMD_AVX512) && defined(__AMX_TILE__) && defined(__AMX_INT8__)
+#define INK_AMX 1
+#else
+#define INK_AMX 0
 #endif
 #endif
 

@@ -45,12 +45,15 @@ const RUNTIME = ['program', 'check', 'barrier', 'sync', 'memory', 'threads', 'di
 
 const AVX2 = ['-mavx2', '-mfma', '-mf16c', '-mbmi2'];
 const AVX512 = [...AVX2, '-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq'];
+const AVX512_BF16 = [...AVX512, '-mavx512bf16', '-mavx512vnni'];
 const VARIANTS = {
   x64: [
     { isa: 'baseline', flags: [], common: 'baseline' },
     { isa: 'avx2', flags: AVX2, common: 'avx2' },
     { isa: 'avx512', flags: AVX512, common: 'avx2' },
-    { isa: 'avx512_bf16', flags: [...AVX512, '-mavx512bf16', '-mavx512vnni'], common: 'avx2' },
+    { isa: 'avx512_bf16', flags: AVX512_BF16, common: 'avx2' },
+    // only Linux is asked for the tiles (kernels/dispatch.c)
+    { isa: 'amx', flags: [...AVX512_BF16, '-mamx-tile', '-mamx-int8'], common: 'avx2', platform: 'linux' },
   ],
   arm64: [{ isa: 'neon', flags: [], common: 'neon' }],
 };
@@ -62,18 +65,28 @@ function processorFlags() {
   return line ? new Set(line[1].trim().split(' ')) : null;
 }
 
-/** The variants this processor could run: a build for one's own machine leaves out the others and takes a third of the time. */
-function usefulVariants(arch, all) {
+/** The variants of an architecture that the compiler knows: older ones lack the newest instructions. */
+function variantsOf({ platform, arch, compiler }) {
   const variants = VARIANTS[arch] ?? [{ isa: 'baseline', flags: [], common: 'baseline' }];
-  const features = all ? null : processorFlags();
+  const known = ({ flags }) =>
+    flags.length === 0 || compilerAccepts(compiler, ['-Werror', ...flags, '-E', '-x', 'c', '-']);
+  return variants.filter((variant) => (variant.platform ?? platform) === platform && known(variant));
+}
+
+function compilerAccepts({ command }, args) {
+  return spawnSync(command[0], [...command.slice(1), ...args], { input: '', stdio: 'pipe' }).status === 0;
+}
+
+/** The variants this processor could run: a build for one's own machine leaves out the others and takes a third of the time. */
+function usefulVariants(variants) {
+  const features = processorFlags();
   if (!features) return variants;
-  const needs = { avx2: 'avx2', avx512: 'avx512bw', avx512_bf16: 'avx512_bf16' };
+  const needs = { avx2: 'avx2', avx512: 'avx512bw', avx512_bf16: 'avx512_bf16', amx: 'amx_int8' };
   return variants.filter(({ isa }) => !needs[isa] || features.has(needs[isa]));
 }
 
 /** What is compiled, and with which flags. */
-function plan(arch, all) {
-  const variants = usefulVariants(arch, all);
+function plan(variants) {
   const have = variants.map(({ isa }) => `-DINK_HAVE_${isa.toUpperCase()}`);
   const units = RUNTIME.map((name) => ({ name, object: name, flags: have }));
   for (const { isa, flags, common } of variants) {
@@ -97,8 +110,9 @@ export const FLAGS = [
   '-Wno-psabi',
 ];
 
-function linkFlags() {
-  if (process.platform === 'darwin') return ['-bundle', '-undefined', 'dynamic_lookup'];
+function linkFlags(platform) {
+  if (platform === 'darwin') return ['-dynamiclib', '-undefined', 'dynamic_lookup'];
+  if (platform === 'win32') return ['-shared', '-lapi-ms-win-core-synch-l1-2-0'];
   return ['-shared', '-lpthread', '-lm'];
 }
 
@@ -130,32 +144,41 @@ function run(command, args) {
       errors += data;
     });
     child.on('error', reject);
-    child.on('close', (code) =>
-      code === 0 ? resolve(errors) : reject(new Error(errors.trim() || `${command[0]} failed`)),
+    child.on('close', (code, signal) =>
+      code === 0
+        ? resolve(errors)
+        : reject(new Error(errors.trim() || `${command[0]} failed (${signal ?? code}): ${args.at(-1)}`)),
     );
   });
 }
 
-/** Compile and link the addon: the variants of this processor, or (`all`) those of its architecture. Rejects where that fails. */
-export async function compileAddon({ compiler, target, all = false, flags = [], hash = '' }) {
+/**
+ * Compile and link the addon: the variants of this processor, or (`all`) those of its architecture; or those of another platform, whose
+ * programs the compiler makes. `flags` are for both steps, `link` for the second. Rejects where that fails.
+ */
+export async function compileAddon(options) {
+  const { compiler, target, all = false, flags = [], link = [], hash = '' } = options;
+  const { platform = process.platform, arch = process.arch } = options;
   const include = createRequire(import.meta.url)('node-api-headers').include_dir;
   const objects = `${target}.objects`;
   mkdirSync(objects, { recursive: true });
   try {
-    const units = plan(process.arch, all);
+    const known = variantsOf({ platform, arch, compiler });
+    const units = plan(all ? known : usefulVariants(known));
+    const common = FLAGS.filter((flag) => platform !== 'win32' || flag !== '-fPIC');
     const queue = [...units];
     const worker = async () => {
       for (let unit = queue.shift(); unit; unit = queue.shift()) {
         const out = join(objects, `${unit.object}.o`);
         const hashFlag = unit.name === 'addon' ? [`-DINK_SOURCE_HASH="${hash}"`] : [];
         const source = join(kernels, `${unit.name}.c`);
-        const own = [...FLAGS, ...flags, ...unit.flags, ...hashFlag];
+        const own = [...common, ...flags, ...unit.flags, ...hashFlag];
         await run(compiler.command, [...own, `-I${include}`, '-c', source, '-o', out]);
       }
     };
     await Promise.all(Array.from({ length: availableParallelism() }, worker));
     const parts = units.map(({ object }) => join(objects, `${object}.o`));
-    await run(compiler.command, [...parts, '-o', target, ...flags, ...linkFlags()]);
+    await run(compiler.command, [...parts, '-o', target, ...flags, ...linkFlags(platform), ...link]);
   } finally {
     rmSync(objects, { recursive: true, force: true });
   }
