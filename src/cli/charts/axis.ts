@@ -75,10 +75,12 @@ export function ticks(axis: Axis, most: number): number[] {
   );
   if (step === undefined) return [];
   const found: number[] = [];
-  for (let i = Math.ceil(min / step); i * step <= max && found.length < most; i++) {
+  const first = Math.ceil(min / step);
+  // Of numbers far from 0 and close together, several may be the same in binary.
+  for (let i = 0; i < most; i++) {
     // 3 * 0.1 is not 0.3 in binary.
-    const value = Number((i * step).toPrecision(12));
-    if (value >= min && value <= max) found.push(value === 0 ? 0 : value);
+    const value = Number(((first + i) * step).toPrecision(12));
+    if (value >= min && value <= max && value !== found.at(-1)) found.push(value === 0 ? 0 : value);
   }
   return found;
 }

@@ -82,8 +82,14 @@ export function histogram(values: readonly number[], bins: number): { from: numb
     low = Math.min(low, value);
     high = Math.max(high, value);
   }
-  const size = (high - low) / bins || 1;
+  // The range of the largest numbers is none; that of their halves is.
+  const half = Number.isFinite(high - low) ? 1 : 0.5;
+  const range = high * half - low * half || 1;
   const counts = new Array<number>(Math.floor(bins)).fill(0);
-  for (const value of known) counts[Math.min(counts.length - 1, Math.floor((value - low) / size))]++;
+  const last = counts.length - 1;
+  for (const value of known) {
+    counts[Math.min(last, Math.floor(((value * half - low * half) / range) * counts.length))]++;
+  }
+  const size = range / half / counts.length;
   return counts.map((count, i) => ({ from: low + i * size, to: low + (i + 1) * size, count }));
 }

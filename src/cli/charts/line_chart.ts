@@ -42,14 +42,14 @@ export function lineChart(series: readonly Series[], options: LineChartOptions):
   if (width < LEAST_WIDTH || height < LEAST_HEIGHT) return drawn(coloured, x, y, width, height, isColoured);
   const head = heading(coloured, options, width, isColoured);
   const rows = height - head.length - 2;
-  const yTicks = ticks(y, Math.max(2, Math.floor(rows / 2)));
+  const yTicks = ticks(y, Math.max(3, Math.floor(rows / 2)));
   const yLabels = tickLabels(yTicks, y.unit);
   const margin = Math.min(Math.max(1, ...yLabels.map((label) => label.length)), Math.floor(width / 3));
   const room = width - margin - 2;
   const labelOf = new Map<number, string>();
   yTicks.forEach((tick, i) => {
     const row = Math.round((1 - y.place(tick)) * (rows * 4 - 1)) >> 2;
-    if (!labelOf.has(row) && !labelOf.has(row - 1)) labelOf.set(row, yLabels[i]);
+    if (!labelOf.has(row) && !labelOf.has(row + 1)) labelOf.set(row, yLabels[i]);
   });
   const body = drawn(coloured, x, y, room, rows, isColoured).map((line, row) => {
     const label = labelOf.get(row);
