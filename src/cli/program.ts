@@ -4,6 +4,7 @@
  */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type SettingSpec, settingTable } from '../generation/settings.ts';
+import { corpusFormats } from '../node/corpus_files.ts';
 import { packageVersion } from '../node/version.ts';
 import { presetFields } from '../training/preset_fields.ts';
 
@@ -135,6 +136,11 @@ export function buildProgram(): Command {
     .option('--model <preset>', 'what to train; see `inkstone plan` (default: nano)')
     .option('--out <folder>', "the run's folder (default: runs/<preset>)")
     .option('--resume <folder>', 'go on with the run of this folder, from its last whole checkpoint')
+    .addOption(new Option('--format <name>', 'of the data (default: by its name)').choices(corpusFormats))
+    .option('--text_field <name>', 'the field or column of the text (default: text)')
+    .option('--separator <text>', 'what stands between documents in plain text: "\\n\\n" (default: a file is one)')
+    .addOption(new Option('--weights <list>', 'shares of the sources: 3,1').argParser(numberList))
+    .option('--validation <path...>', 'validation data of its own')
     .option('--tokenizer <name>', 'characters, bpe or unigram, learned from the data; a tokenizer.json; a model')
     .addOption(new Option('--seed <n>', 'of weights, data and dropout (default: 0)').argParser(wholeFrom(0)))
     .addOption(new Option('--eval_every <n>', 'steps between evaluations; 0 for the end alone').argParser(wholeFrom(0)))
@@ -274,6 +280,13 @@ function wholeFrom(least: number): (text: string) => number {
     if (Number.isSafeInteger(value) && value >= least) return value;
     throw new InvalidArgumentError(`It has to be a whole number from ${least} up.`);
   };
+}
+
+/** "3,1" as numbers above 0. */
+function numberList(text: string): number[] {
+  const values = text.split(',').map(Number);
+  if (values.every((value) => value > 0 && Number.isFinite(value))) return values;
+  throw new InvalidArgumentError('It has to be numbers above 0 with commas between them: 3,1');
 }
 
 /** A number from 0 to below 1. */

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { stderr } from 'node:process';
+import type { CorpusSource } from '../node/corpus.ts';
 import { runEvents } from '../node/run_folder.ts';
 import { type TrainOptions, train } from '../node/train.ts';
 import type { EndEvent } from '../training/events.ts';
@@ -13,6 +14,10 @@ import { EXIT, UsageError } from './usage.ts';
 
 export interface TrainFlags {
   readonly maxTime?: number;
+  readonly format?: CorpusSource['format'];
+  readonly text_field?: string;
+  readonly separator?: string;
+  readonly weights?: readonly number[];
   readonly json?: boolean;
   readonly plain?: boolean;
   /** Fields of the preset, as texts. */
@@ -20,7 +25,7 @@ export interface TrainFlags {
 }
 
 export async function trainCommand(data: readonly string[], flags: TrainFlags): Promise<void> {
-  const { json, plain, maxTime, ...rest } = flags;
+  const { json, plain, maxTime, format, text_field, separator, weights, ...rest } = flags;
   const own = Object.entries(rest);
   const fields = Object.fromEntries(
     own
@@ -33,6 +38,10 @@ export async function trainCommand(data: readonly string[], flags: TrainFlags): 
     throw new UsageError('--resume goes on with the data of its run: name no other');
   if (resume === undefined && data.length === 0)
     throw new UsageError('name the text to learn from: files, folders or globs');
+  if (weights && weights.length !== data.length)
+    throw new UsageError(`--weights has ${weights.length} numbers for ${data.length} sources: give one to each`);
+  const how = { format, text_field, separator: separator?.replaceAll('\\n', '\n') };
+  const sources = data.map((path, i): CorpusSource => ({ path, ...how, weight: weights?.[i] }));
   const out = options.out ?? resume ?? freeFolder(options.model ?? 'nano');
   // What is wrong with the fields is said before any data is read.
   if (resume === undefined) resolvePreset(options.model ?? 'nano', fields);
@@ -50,7 +59,7 @@ export async function trainCommand(data: readonly string[], flags: TrainFlags): 
   try {
     const events = train({
       ...options,
-      ...(resume === undefined ? { data, out } : {}),
+      ...(resume === undefined ? { data: sources, out } : {}),
       fields,
       signal,
       max_time: maxTime,

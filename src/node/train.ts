@@ -41,6 +41,8 @@ export interface RunSettings {
   readonly tokenizer?: string;
   /** Share of the data that is set apart for validation; default 0.1. */
   readonly validation_fraction?: number;
+  /** Validation data of its own, instead of a part of the data. */
+  readonly validation?: readonly string[];
   /** Set apart the last part of the tokens, or whole documents. Default `tokens`. */
   readonly validation_by?: 'tokens' | 'documents';
   /** Windows of an evaluation; default those of 50 batches. */
@@ -127,7 +129,9 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
   const corpus = await openCorpus({
     sources: request.data,
     tokenizer,
-    split: { by: request.validation_by ?? 'tokens', fraction: request.validation_fraction ?? 0.1, seed },
+    ...(request.validation
+      ? { validation: request.validation }
+      : { split: { by: request.validation_by ?? 'tokens', fraction: request.validation_fraction ?? 0.1, seed } }),
     signal,
     onProgress: options.onCorpus,
   });
@@ -298,13 +302,20 @@ function freshRequest(options: TrainOptions): Request {
   const whole = sources.map((source) =>
     typeof source === 'string' ? resolve(source) : { ...source, path: resolve(source.path) },
   );
-  return { model, data: whole, fields, ...runSettingsOf(options) };
+  const settings = runSettingsOf(options);
+  if (settings.validation === undefined) return { model, data: whole, fields, ...settings };
+  for (const name of ['validation_fraction', 'validation_by'] as const) {
+    if (settings[name] !== undefined)
+      throw new SettingError(name, settings[name], 'cannot go together with validation data of its own');
+  }
+  return { model, data: whole, fields, ...settings, validation: settings.validation.map((path) => resolve(path)) };
 }
 
 const RUN_SETTINGS = [
   'seed',
   'tokenizer',
   'validation_fraction',
+  'validation',
   'validation_by',
   'eval_windows',
   'eval_every',
