@@ -113,6 +113,8 @@ export const FLAGS = [
 function linkFlags(platform) {
   if (platform === 'darwin') return ['-dynamiclib', '-undefined', 'dynamic_lookup'];
   if (platform === 'win32') return ['-shared', '-lapi-ms-win-core-synch-l1-2-0'];
+  // never unloaded: Node would do so at the end of a worker, and what is registered for the process's exit has to be there then
+  if (platform === 'linux') return ['-shared', '-lpthread', '-lm', '-Wl,-z,nodelete'];
   return ['-shared', '-lpthread', '-lm'];
 }
 
