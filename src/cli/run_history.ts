@@ -29,7 +29,7 @@ class Trace {
   private share = 1;
   private waiting: TracePoint[] = [];
 
-  constructor(private readonly capacity = 4096) {}
+  constructor(private readonly capacity: number) {}
 
   add(point: TracePoint): void {
     this.waiting.push(point);
@@ -78,16 +78,24 @@ export class RunHistory {
   /** The training loss without its noise: an exponential mean. NaN before the first step. */
   smoothed = Number.NaN;
   private weight = 0;
-  private readonly traces: Record<CurveY, Trace> = {
-    loss: new Trace(),
-    validation: new Trace(),
-    grad_norm: new Trace(),
-    learning_rate: new Trace(),
-    tokens_per_second: new Trace(),
-  };
+  private readonly traces: Record<CurveY, Trace>;
 
-  /** @param span how many steps the smoothed loss looks back; by default a hundredth of the run, from 5 to 50. */
-  constructor(private readonly span?: number) {}
+  /**
+   * @param span how many steps the smoothed loss looks back; by default a hundredth of the run, from 5 to 50.
+   * @param capacity points of a curve at most.
+   */
+  constructor(
+    private readonly span?: number,
+    capacity = 4096,
+  ) {
+    this.traces = {
+      loss: new Trace(capacity),
+      validation: new Trace(capacity),
+      grad_norm: new Trace(capacity),
+      learning_rate: new Trace(capacity),
+      tokens_per_second: new Trace(capacity),
+    };
+  }
 
   push(event: TrainingEvent): void {
     if (event.type !== 'end') this.end = null;

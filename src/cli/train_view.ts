@@ -32,13 +32,17 @@ export interface TrainView {
 }
 
 const REDRAW_MS = 100;
+/** Drawing may take this share of the time of the training at most. */
+const MOST_SHARE = 0.01;
+/** Points of a curve: more than the widest terminal has dots would cost time of the training. */
+const LIVE_POINTS = 1024;
 /** The clock goes on where steps take long. */
 const TICK_MS = 1000;
 
 /** A view of one start of a run, on a stream such as `process.stderr`. */
 export function trainView(stream: TerminalStream, options: TrainViewOptions = {}): TrainView {
   const { env = process.env, now = () => performance.now() } = options;
-  const history = new RunHistory();
+  const history = new RunHistory(undefined, LIVE_POINTS);
   for (const event of options.history ?? []) history.push(event);
   const clock = new RunClock(now, history, options.maxTime);
   const live = options.isLive ?? true;
@@ -56,6 +60,7 @@ function liveView(
   now: () => number,
 ): TrainView {
   let last = Number.NEGATIVE_INFINITY;
+  let pause = REDRAW_MS;
   let timer: NodeJS.Timeout | undefined;
   let ticker: NodeJS.Timeout | undefined;
   let isClosed = false;
@@ -63,8 +68,10 @@ function liveView(
     clearTimeout(timer);
     timer = undefined;
     last = now();
+    const began = performance.now();
     const { width, height } = screen;
     screen.draw(panel(history, { width, height, isColoured, name, elapsed: clock.elapsed(), left: clock.left() }));
+    pause = Math.min(TICK_MS, Math.max(REDRAW_MS, (performance.now() - began) / MOST_SHARE));
   };
   const soon = (): void => {
     if (isClosed) return;
@@ -72,7 +79,7 @@ function liveView(
       ticker = setInterval(soon, TICK_MS);
       ticker.unref();
     }
-    const wait = last + REDRAW_MS - now();
+    const wait = last + pause - now();
     if (wait <= 0) draw();
     else if (!timer) {
       timer = setTimeout(draw, wait);

@@ -36,7 +36,8 @@ export function makeAxis(values: Iterable<number>, options: AxisOptions = {}): A
   if (min > max) [min, max] = isLog ? [1, 10] : [0, 1];
   min = usable(options.min, isLog) ?? Math.min(min, usable(options.max, isLog) ?? min);
   max = Math.max(min, usable(options.max, isLog) ?? max);
-  if (min === max) {
+  // Values far from 0 and close together may have the same logarithm.
+  if (min === max || (isLog && Math.log(min) === Math.log(max))) {
     const around = Math.abs(min) * 0.1 || 1;
     [min, max] = isLog ? [min / 1.5, max * 1.5] : [min - around, max + around];
   }

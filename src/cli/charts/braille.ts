@@ -43,12 +43,20 @@ export class BrailleCanvas {
 
   /** The dots nearest to a line between two points, which may lie between dots and outside: what is outside is cut off. */
   line(x0: number, y0: number, x1: number, y1: number, colour?: Colour): void {
-    const inside = clip(x0, y0, x1, y1, this.width - 1, this.height - 1);
-    if (!inside) return;
-    const [ax, ay, bx, by] = inside.map(Math.round);
+    let [ax, ay, bx, by] = [x0, y0, x1, y1];
+    if (!(this.holds(x0, y0) && this.holds(x1, y1))) {
+      const inside = clip(x0, y0, x1, y1, this.width - 1, this.height - 1);
+      if (!inside) return;
+      [ax, ay, bx, by] = inside;
+    }
+    [ax, ay, bx, by] = [Math.round(ax), Math.round(ay), Math.round(bx), Math.round(by)];
     const steps = Math.max(Math.abs(bx - ax), Math.abs(by - ay), 1);
     for (let i = 0; i <= steps; i++)
       this.dot(Math.round(ax + ((bx - ax) * i) / steps), Math.round(ay + ((by - ay) * i) / steps), colour);
+  }
+
+  private holds(x: number, y: number): boolean {
+    return x >= 0 && x <= this.width - 1 && y >= 0 && y <= this.height - 1;
   }
 
   /** A character of one column over the dots of the cell in which a dot lies. */

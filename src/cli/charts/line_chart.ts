@@ -85,16 +85,16 @@ function drawn(
   ];
   for (const { points, colour, mark, isLine } of series) {
     if (mark !== undefined && isLine !== true) continue;
-    let before: [number, number] | null = null;
+    // Runs ten times a second in the live view, over thousands of points: nothing is allocated.
+    let [beforeX, beforeY] = [Number.NaN, Number.NaN];
     for (const point of points) {
-      const here = at(point);
-      if (!here.every(Number.isFinite)) {
-        before = null;
-        continue;
-      }
-      const [fromX, fromY] = before ?? here;
-      canvas.line(fromX, fromY, here[0], here[1], colour);
-      before = here;
+      const hereX = x.place(point[0]) * (canvas.width - 1);
+      const hereY = (1 - y.place(point[1])) * (canvas.height - 1);
+      if (Number.isFinite(hereX) && Number.isFinite(hereY)) {
+        const isFirst = Number.isNaN(beforeX);
+        canvas.line(isFirst ? hereX : beforeX, isFirst ? hereY : beforeY, hereX, hereY, colour);
+        [beforeX, beforeY] = [hereX, hereY];
+      } else beforeX = Number.NaN;
     }
   }
   for (const { points, colour, mark } of series) {
