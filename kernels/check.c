@@ -81,7 +81,7 @@ static int four_bytes(const ink_source *t) { return t->dtype == INK_F32 || t->dt
 
 static const char *check_elementwise(const call *c) {
   /* operands of each code in elementwiseCodes */
-  static const uint8_t operands[25] = {2, 2, 2, 2, 2, 2, 2, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+  static const uint8_t operands[28] = {2, 2, 2, 2, 2, 2, 2, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
   const ink_step *s = c->step;
   NEEDS(is_f32(c->out), "element-wise results are f32");
   for (int i = 0; i < s->input_count; i++) {
@@ -97,7 +97,7 @@ static const char *check_elementwise(const call *c) {
   NEEDS(s->int_count == 1 + 4 * n && s->float_count == 2 * n, "element-wise program of wrong length");
   for (int32_t i = 0; i < n; i++) {
     const int32_t *w = s->ints + 1 + 4 * i;
-    NEEDS(w[0] >= 0 && w[0] < 25, "unknown element-wise instruction");
+    NEEDS(w[0] >= 0 && w[0] < 28, "unknown element-wise instruction");
     for (int k = 0; k < 3; k++) {
       const int used = k < operands[w[0]];
       NEEDS(used ? w[1 + k] >= 0 && w[1 + k] < s->input_count + i : w[1 + k] == -1, "operand of an element-wise instruction out of range");

@@ -6,7 +6,7 @@ enum { CHUNK = 512, MAX_AXES = INK_MAX_RANK };
 
 enum code {
   ADD = 0, SUB, MUL, DIV, MAXIMUM, MINIMUM, GREATER, WHERE, AFFINE, CLAMP, NEG, EXP, LOG, SQRT, RSQRT, RECIPROCAL, ABS, SQUARE, TANH,
-  SIGMOID, RELU, ERF, GELU, GELU_TANH, SILU
+  SIGMOID, RELU, ERF, GELU, GELU_TANH, SILU, GELU_GRAD, GELU_TANH_GRAD, SILU_GRAD
 };
 
 /* The loops over a chunk of n: whole vectors, then the rest through a partial one. */
@@ -70,6 +70,9 @@ static void instruction(int32_t code, const float *a, const float *b, const floa
     case GELU: UNARY(v8_gelu(x)); break;
     case GELU_TANH: UNARY(v8_gelu_tanh(x)); break;
     case SILU: UNARY(v8_silu(x)); break;
+    case GELU_GRAD: UNARY(v8_gelu_grad(x)); break;
+    case GELU_TANH_GRAD: UNARY(v8_gelu_tanh_grad(x)); break;
+    case SILU_GRAD: UNARY(v8_silu_grad(x)); break;
   }
 }
 

@@ -36,8 +36,9 @@ void INK_NAME(ink_cross_entropy_grad)(const ink_step *step, const ink_worker *wo
       continue;
     }
     const float top = ink_row_max(row, n);
-    const float factor = (float)((double)g[r] / ink_row_exp_sum(row, n, top));
-    INK_ROW_MAP(y, row, n, v8_exp(x - top) * factor);
+    INK_ROW_MAP(y, row, n, v8_exp(x - top));
+    const float factor = (float)((double)g[r] / ink_row_sum(y, n));
+    INK_ROW_MAP(y, y, n, x * factor);
     if (target >= 0 && target < n) y[target] -= g[r];
   }
 }

@@ -19,8 +19,9 @@ static void ink_cut(int64_t n, int64_t unit, int64_t index, int64_t count, int64
 }
 
 void INK_NAME(ink_product_share)(const ink_product *p, const ink_worker *worker) {
-  /* a grid of rectangles: least work for the busiest thread, where packing an element of a or b weighs as much as `pack` products */
-  const int64_t pack = 16;
+  /* a grid of rectangles: least work for the busiest thread, where packing an element of a or b weighs as much as so many products */
+  const int bytes = p->a_type == INK_Q8A;
+  const int64_t pack_a = bytes ? 16 : p->transpose_a || p->n > 1024 ? 8 : 2, pack_b = bytes ? 16 : p->transpose_b ? 24 : 8;
   int64_t row_units = (p->m + INK_UNIT_ROWS - 1) / INK_UNIT_ROWS, column_units = (p->n + INK_UNIT_COLUMNS - 1) / INK_UNIT_COLUMNS;
   int64_t down = 1;
   double least = 0;
@@ -30,7 +31,7 @@ void INK_NAME(ink_product_share)(const ink_product *p, const ink_worker *worker)
     double rows = (double)((row_units + d - 1) / d * INK_UNIT_ROWS);
     double columns = (double)((column_units + across - 1) / across * INK_UNIT_COLUMNS);
     if (rows > (double)p->m) rows = (double)p->m;
-    double work = rows * columns + pack * (rows + columns);
+    double work = rows * columns + (double)pack_a * rows + (double)pack_b * columns;
     if (d == 1 || work < least) {
       least = work;
       down = d;

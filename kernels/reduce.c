@@ -6,23 +6,32 @@
 /* Rows that one partial sum over rows takes in, before it is added to the sum of those before it. */
 enum { COLUMN_BLOCK = 64 };
 
-/* Σ over m of x[m * inner + i] for i in [from, to). */
-static void sum_columns(const float *x, float *y, int64_t middle, int64_t inner, int64_t from, int64_t to) {
-  for (int64_t i = from; i < to; i += 8) {
-    const int64_t lanes = to - i < 8 ? to - i : 8;
-    v8f total = v8_zero();
-    for (int64_t block = 0; block < middle; block += COLUMN_BLOCK) {
-      const int64_t end = block + COLUMN_BLOCK < middle ? block + COLUMN_BLOCK : middle;
-      v8f part = v8_zero();
-      for (int64_t m = block; m < end; m++) {
-        const float *row = x + m * inner + i;
-        part += lanes == 8 ? v8_load(row) : v8_load_part(row, lanes, 0.0f);
+/* Σ over m of x[m * inner + i] for the `vectors` eights from i on; `lanes` of the last one are wanted. */
+INK_INLINE void sum_eights(const float *x, float *y, int64_t middle, int64_t inner, const int vectors, int64_t lanes) {
+  v8f total[8], part[8];
+  for (int v = 0; v < vectors; v++) total[v] = v8_zero();
+  for (int64_t block = 0; block < middle; block += COLUMN_BLOCK) {
+    const int64_t end = block + COLUMN_BLOCK < middle ? block + COLUMN_BLOCK : middle;
+    for (int v = 0; v < vectors; v++) part[v] = v8_zero();
+    for (int64_t m = block; m < end; m++) {
+      const float *row = x + m * inner;
+      for (int v = 0; v < vectors; v++) {
+        part[v] += v < vectors - 1 || lanes == 8 ? v8_load(row + 8 * v) : v8_load_part(row + 8 * v, lanes, 0.0f);
       }
-      total += part;
     }
-    if (lanes == 8) v8_store(y + i, total);
-    else v8_store_part(y + i, total, lanes);
+    for (int v = 0; v < vectors; v++) total[v] += part[v];
   }
+  for (int v = 0; v < vectors - 1; v++) v8_store(y + 8 * v, total[v]);
+  if (lanes == 8) v8_store(y + 8 * (vectors - 1), total[vectors - 1]);
+  else v8_store_part(y + 8 * (vectors - 1), total[vectors - 1], lanes);
+}
+
+/* The same for i in [from, to). */
+static void sum_columns(const float *x, float *y, int64_t middle, int64_t inner, int64_t from, int64_t to) {
+  int64_t i = from;
+  for (; i + 64 <= to; i += 64) sum_eights(x + i, y + i, middle, inner, 8, 8);
+  for (; i + 16 <= to; i += 16) sum_eights(x + i, y + i, middle, inner, 2, 8);
+  for (; i < to; i += 8) sum_eights(x + i, y + i, middle, inner, 1, to - i < 8 ? to - i : 8);
 }
 
 /* One long row: parts by all threads, then their sum in order. */

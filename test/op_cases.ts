@@ -313,6 +313,13 @@ const attentionLarge: readonly (readonly [AttentionShape, boolean, AttentionAttr
   [{ b: 2, t: 17, s: 131, h: 4, g: 1, d: 64 }, true, { scale: 0.125, window: 37, softcap: 30 }],
 ];
 
+/** For the gradient: several blocks of queries, and keys too many for a thread's memory. */
+const attentionBlocks: readonly (readonly [AttentionShape, boolean, AttentionAttrs])[] = [
+  [{ b: 2, t: 97, s: 97, h: 2, g: 2, d: 16 }, false, { scale: 0.25, window: 0, softcap: 0 }],
+  [{ b: 1, t: 150, s: 153, h: 4, g: 1, d: 20 }, true, { scale: 0.2, window: 37, softcap: 3 }],
+  [{ b: 1, t: 3, s: 2600, h: 1, g: 1, d: 128 }, true, { scale: 0.1, window: 0, softcap: 0 }],
+];
+
 const [pages, pageSize, longestTable] = [13, 4, 5];
 
 function pagedCase(
@@ -987,7 +994,7 @@ export const opCases: OpCases = {
   },
   attentionGrad: {
     tolerance: { row: 1e-5, absolute: 1e-5 },
-    cases: attentionShapes.map(([shape, sinks, attrs]) => ({
+    cases: [...attentionShapes, ...attentionLarge, ...attentionBlocks].map(([shape, sinks, attrs]) => ({
       inputs: [
         ...attentionInputs(shape, sinks, given),
         ...(sinks ? [] : [null]),
@@ -1120,6 +1127,10 @@ export const opCases: OpCases = {
     ],
     bench: [{ inputs: [ids([4], list(1, 2, 3, 4))], attrs: { shape: [512, 576] } }],
   },
+  // last, so that the other cases keep their numbers
+  geluGrad: unary({ relative: 3e-6, absolute: 3e-7 }),
+  geluTanhGrad: unary({ relative: 3e-6, absolute: 3e-7 }),
+  siluGrad: unary({ relative: 3e-6, absolute: 3e-7 }),
 };
 
 /** Every case with the name of its op, for loops that treat all ops alike. */

@@ -66,6 +66,10 @@ export const erf = (x: Tensor): Tensor => apply('erf', [x], {});
 export const gelu = (x: Tensor): Tensor => apply('gelu', [x], {});
 export const geluTanh = (x: Tensor): Tensor => apply('geluTanh', [x], {});
 export const silu = (x: Tensor): Tensor => apply('silu', [x], {});
+/** Derivatives: what `gelu`, `geluTanh` and `silu` change by for a small change of x. */
+export const geluGrad = (x: Tensor): Tensor => apply('geluGrad', [x], {});
+export const geluTanhGrad = (x: Tensor): Tensor => apply('geluTanhGrad', [x], {});
+export const siluGrad = (x: Tensor): Tensor => apply('siluGrad', [x], {});
 export const cast = (x: Tensor, dtype: DType): Tensor => (x.dtype === dtype ? x : apply('cast', [x], { dtype }));
 
 export function reshape(x: Tensor, shape: Shape): Tensor {

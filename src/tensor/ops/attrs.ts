@@ -21,6 +21,9 @@ export const unaryOps = [
   'gelu',
   'geluTanh',
   'silu',
+  'geluGrad',
+  'geluTanhGrad',
+  'siluGrad',
 ] as const;
 export type UnaryOp = (typeof unaryOps)[number];
 

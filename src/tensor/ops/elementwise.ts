@@ -36,6 +36,21 @@ const evaluate: Readonly<Record<ElementwiseInstruction['op'], Evaluate>> = {
   gelu: (a) => 0.5 * a * (1 + erf(a * Math.SQRT1_2)),
   geluTanh: (a) => 0.5 * a * (1 + Math.tanh(SQRT_2_OVER_PI * (a + 0.044715 * a * a * a))),
   silu: (a) => a / (1 + Math.exp(-a)),
+  // derivatives: beyond ±40 at their limits, also where the terms would be infinities times 0
+  geluGrad(a) {
+    if (Math.abs(a) > 40) return a > 0 ? 1 : 0;
+    return 0.5 * (1 + erf(a * Math.SQRT1_2)) + (a * Math.exp(-0.5 * a * a)) / Math.sqrt(2 * Math.PI);
+  },
+  geluTanhGrad(a) {
+    if (Math.abs(a) > 40) return a > 0 ? 1 : 0;
+    const t = Math.tanh(SQRT_2_OVER_PI * (a + 0.044715 * a * a * a));
+    return 0.5 * (1 + t) + 0.5 * a * (1 - t * t) * SQRT_2_OVER_PI * (1 + 3 * 0.044715 * a * a);
+  },
+  siluGrad(a) {
+    if (Math.abs(a) > 800) return a > 0 ? 1 : 0;
+    const s = 1 / (1 + Math.exp(-a));
+    return s * (1 + a * (1 - s));
+  },
 };
 
 const SQRT_2_OVER_PI = Math.sqrt(2 / Math.PI);
@@ -218,21 +233,24 @@ export const elementwiseRows = {
   sigmoid: unary('sigmoid', (f, _x, y) => f.mul(y, f.affine(y, -1, 1))),
   relu: unary('relu', (f, x) => f.greater(x, f.constant([0], []))),
   erf: unary('erf', (f, x) => f.affine(f.exp(f.neg(f.square(x))), 2 / Math.sqrt(Math.PI), 0)),
-  gelu: unary('gelu', (f, x) => {
-    const cumulative = f.affine(f.erf(f.affine(x, Math.SQRT1_2, 0)), 0.5, 0.5);
-    const density = f.affine(f.exp(f.affine(f.square(x), -0.5, 0)), 1 / Math.sqrt(2 * Math.PI), 0);
-    return f.add(cumulative, f.mul(x, density));
+  gelu: unary('gelu', (f, x) => f.geluGrad(x)),
+  geluTanh: unary('geluTanh', (f, x) => f.geluTanhGrad(x)),
+  silu: unary('silu', (f, x) => f.siluGrad(x)),
+  geluGrad: unary('geluGrad', (f, x) => {
+    const square = f.square(x);
+    const density = f.affine(f.exp(f.affine(square, -0.5, 0)), 1 / Math.sqrt(2 * Math.PI), 0);
+    return f.mul(density, f.affine(square, -1, 2));
   }),
-  geluTanh: unary('geluTanh', (f, x) => {
+  geluTanhGrad: unary('geluTanhGrad', (f, x) => {
     const square = f.square(x);
     const t = f.tanh(f.mul(f.affine(x, SQRT_2_OVER_PI, 0), f.affine(square, 0.044715, 1)));
     const inner = f.affine(square, 3 * 0.044715 * SQRT_2_OVER_PI, SQRT_2_OVER_PI);
-    const slope = f.mul(f.mul(f.affine(x, 0.5, 0), f.affine(f.square(t), -1, 1)), inner);
-    return f.add(f.affine(t, 0.5, 0.5), slope);
+    const bend = f.sub(f.affine(x, 3 * 0.044715 * SQRT_2_OVER_PI, 0), f.mul(t, f.square(inner)));
+    return f.mul(f.affine(f.square(t), -1, 1), f.add(inner, f.mul(x, bend)));
   }),
-  silu: unary('silu', (f, x) => {
+  siluGrad: unary('siluGrad', (f, x) => {
     const s = f.sigmoid(x);
-    return f.mul(s, f.affine(f.mul(x, f.affine(s, -1, 1)), 1, 1));
+    return f.mul(f.mul(s, f.affine(s, -1, 1)), f.affine(f.mul(x, f.affine(s, -2, 1)), 1, 2));
   }),
   fused: {
     arity: [1, 12],

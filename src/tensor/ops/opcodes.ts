@@ -67,4 +67,7 @@ export const elementwiseCodes = {
   gelu: 22,
   geluTanh: 23,
   silu: 24,
+  geluGrad: 25,
+  geluTanhGrad: 26,
+  siluGrad: 27,
 } as const;
