@@ -32,7 +32,8 @@ export function panel(history: RunHistory, options: PanelOptions): string[] {
   const sampleRoom = Math.min(SAMPLE_MOST, room - CHART_LEAST >= 2 ? Math.max(2, Math.floor(room / 3)) : 0);
   const sample = sampleLines(history, options, sampleRoom);
   room -= sample.length;
-  const chart = room >= CHART_LEAST && width >= 20 ? chartLines(history, options, Math.min(room, CHART_MOST)) : [];
+  const chart =
+    history.step && room >= CHART_LEAST && width >= 20 ? chartLines(history, options, Math.min(room, CHART_MOST)) : [];
   return [...head, ...chart, ...numbers, ...warnings, ...sample];
 }
 
@@ -133,7 +134,7 @@ function numberItems(history: RunHistory): Item[] {
   const values = (y: 'tokens_per_second' | 'grad_norm' | 'learning_rate'): number[] =>
     history.curve(y).map(([, value]) => value);
   const items: (Item | null)[] = [
-    { label: 'loss', value: loss(history.smoothed), colour: 'cyan' },
+    { label: 'loss', value: step ? loss(history.smoothed) : '–', colour: 'cyan' },
     { label: 'validation', value: evaluation ? loss(evaluation.loss) : '–', colour: 'yellow' },
     best && { label: `best at ${written(best.step, 'count')}`, value: loss(best.loss) },
     evaluation && { label: 'perplexity', value: written(evaluation.perplexity) },
