@@ -108,11 +108,12 @@ describe('a stranger’s template', () => {
     ['many negations', `{{ ${'not '.repeat(100_000)}x }}`],
     ['elif after elif', `{% if 0 %}${'{% elif 0 %}'.repeat(100_000)}{% endif %}{{ 1${' + 1'.repeat(100_000)} }}`],
   ])('is refused for %s, in bounded time', (_what, source) => {
-    const start = performance.now();
+    const start = process.cpuUsage();
     const error = failure(source);
     expect(error).toBeInstanceOf(InkstoneError);
     expect(['Limit', 'OverflowError', 'TemplateSyntaxError']).toContain(error.errorType);
-    expect(performance.now() - start).toBeLessThan(3000);
+    // The processor's time, not the clock: other work on the machine does not matter.
+    expect(process.cpuUsage(start).user / 1000).toBeLessThan(3000);
   });
 
   it('never crashes or hangs on any text', () => {
