@@ -21,6 +21,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   generation: ['models', 'backends', 'tensor', 'tokenizers', 'prompts'],
   training: ['models', 'backends', 'tensor', 'tokenizers', 'weights'],
   node: ['training', 'generation', 'models', 'backends', 'tensor', 'tokenizers', 'weights', 'prompts', 'hub'],
+  browser: ['training', 'generation', 'models', 'backends', 'tensor', 'tokenizers', 'weights', 'prompts'],
   index: ['node', 'training', 'generation', 'models', 'backends', 'tensor', 'tokenizers', 'weights', 'prompts', 'hub'],
   cli: ['node', 'training', 'generation', 'models', 'backends', 'tensor', 'tokenizers', 'weights', 'prompts', 'hub'],
 };

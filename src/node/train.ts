@@ -16,14 +16,9 @@ import { assertFits } from '../training/estimate_fit.ts';
 import type { TrainingEvent } from '../training/events.ts';
 import { initialValues } from '../training/initialize.ts';
 import { type LoopSettings, type LoopState, trainingLoop } from '../training/loop.ts';
+import { fittingVocabulary, modelFiles } from '../training/model_files.ts';
 import { measurePeak } from '../training/peak.ts';
-import {
-  findPreset,
-  type HuggingFaceConfig,
-  type PresetOverrides,
-  resolvePreset,
-  type TrainingDefaults,
-} from '../training/presets.ts';
+import { findPreset, type PresetOverrides, resolvePreset, type TrainingDefaults } from '../training/presets.ts';
 import { type TrainingPrecision, TrainingStep } from '../training/step.ts';
 import { openBackend } from './backends.ts';
 import { findCheckpoint, saveCheckpoint } from './checkpoints.ts';
@@ -391,55 +386,12 @@ function checkEmpty(out: string): void {
   throw new SettingError('out', out, `is a folder with something in it (${first}): ${hint}`);
 }
 
-/** The vocabulary of the model: the tokenizer's own, or a larger one that was asked for. */
-function fittingVocabulary(asked: unknown, tokenizer: Tokenizer): unknown {
-  const least = tokenizer.vocabSize;
-  if (asked === undefined || asked === null) return least;
-  if (typeof asked === 'number' && asked < least) {
-    throw new SettingError('vocab_size', asked, `is less than the ${least} tokens of the tokenizer`);
-  }
-  return asked;
-}
-
 function checkSameData({ data }: RunInfo, corpus: DiskCorpus, out: string): void {
   const known = data.find(({ name }) => name === 'tokens');
   if (known?.hash === `sha256:${corpus.hashes.data}`) return;
   throw new EnvironmentError(
     `The data is not what the run in ${out} was started with: its files or the tokenizer have changed. Put them back, or start a new run.`,
   );
-}
-
-interface SavedFiles {
-  readonly config: HuggingFaceConfig;
-  readonly tokenizer: unknown;
-  readonly tokenizerConfig: Record<string, unknown>;
-  readonly generation: Record<string, unknown>;
-}
-
-/** What lies beside the weights: config.json with the end token, tokenizer.json, and how to generate. */
-function modelFiles(config: HuggingFaceConfig, tokenizer: Tokenizer, json: unknown): SavedFiles {
-  const end = tokenizer.special.eos;
-  const text = end === undefined ? undefined : tokenizer.idToToken(end);
-  const unknown = tokenizer.special.unk;
-  const ids = end === undefined ? {} : { bos_token_id: end, eos_token_id: end };
-  const { bos_token_id: _bos, eos_token_id: _eos, ...rest } = config as Record<string, unknown>;
-  return {
-    config: { ...rest, ...ids } as HuggingFaceConfig,
-    tokenizer: json,
-    tokenizerConfig: {
-      tokenizer_class: 'PreTrainedTokenizerFast',
-      ...(text === undefined ? {} : { bos_token: text, eos_token: text }),
-    },
-    // A model this small repeats itself when it always takes the likeliest token.
-    generation: {
-      ...ids,
-      ...(unknown === undefined ? {} : { suppress_tokens: [unknown] }),
-      do_sample: true,
-      temperature: 0.8,
-      top_k: 50,
-      max_new_tokens: 200,
-    },
-  };
 }
 
 /** Samples of the model as it is now: an engine over the very buffers that are being trained. */

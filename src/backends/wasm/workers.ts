@@ -24,6 +24,9 @@ export const workerScript = `receive(({ module, memory, context, index, stack })
   exports.ink_wasm_work(context, index);
 });`;
 
+/** The event of a worker that did not even start has no message. */
+const NOT_LOADED = 'its script was not loaded; a Content-Security-Policy has to allow workers from blob:';
+
 /** The spawn function of browsers. */
 export const spawnWebWorker: SpawnWorker = (script) => {
   const prelude = 'const receive = (f) => { onmessage = (e) => f(e.data); }; const send = (m) => postMessage(m);\n';
@@ -33,7 +36,8 @@ export const spawnWebWorker: SpawnWorker = (script) => {
   return {
     postMessage: (message) => worker.postMessage(message),
     onMessage: (listener) => worker.addEventListener('message', ({ data }) => listener(data)),
-    onError: (listener) => worker.addEventListener('error', ({ message }) => listener(new Error(message))),
+    onError: (listener) =>
+      worker.addEventListener('error', ({ message }) => listener(new Error(message || NOT_LOADED))),
     keepAlive: () => {},
     terminate: async () => worker.terminate(),
   };
