@@ -20,7 +20,7 @@ export async function main(args: readonly string[]): Promise<number> {
     return EXIT.ok;
   }
   try {
-    await program.parseAsync(forgiveHyphens(args), { from: 'user' });
+    await program.parseAsync(forgiveHyphens(program, args), { from: 'user' });
     return EXIT.ok;
   } catch (error) {
     return report(error, args[0]);

@@ -316,14 +316,20 @@ function quantity(text: string): number {
   throw new InvalidArgumentError('It has to be a number above 0, as 24GB, 180e9 or 300B.');
 }
 
-/** `--max-new-tokens` is `--max_new_tokens`: settings keep their published names, and hyphens are forgiven. */
-export function forgiveHyphens(args: readonly string[]): string[] {
-  const names = new Set([...settingTable, ...presetFields].map(({ name }) => name));
+/**
+ * `--max-new-tokens` is `--max_new_tokens`: settings keep their published names, and hyphens are forgiven, as are underscores for
+ * hyphens. What the verb declares stays as it is: `max_time` is a setting of generate, `--max-time` a flag of train.
+ */
+export function forgiveHyphens(program: Command, args: readonly string[]): string[] {
+  const verb = program.commands.find((command) => command.name() === args[0]);
+  const declared = new Set(verb?.options.map(({ long }) => long));
   const end = args.indexOf('--');
   return args.map((arg, i) => {
     if (end >= 0 && i > end) return arg;
-    const [, flag, rest] = /^--([a-z_-]+)(=.*)?$/s.exec(arg) ?? [];
-    const name = flag?.replaceAll('-', '_');
-    return name && names.has(name) ? `--${name}${rest ?? ''}` : arg;
+    const [, flag, rest = ''] = /^(--[a-z_-]+)(=.*)?$/s.exec(arg) ?? [];
+    if (!flag || declared.has(flag)) return arg;
+    const name = flag.slice(2);
+    const other = [name.replaceAll('-', '_'), name.replaceAll('_', '-')].find((each) => declared.has(`--${each}`));
+    return other ? `--${other}${rest}` : arg;
   });
 }
