@@ -142,6 +142,8 @@ export async function* trainingLoop(options: LoopOptions): AsyncGenerator<Traini
         const rate_factor = state.rate_factor * RATE_FALL;
         yield { type: 'rollback', step: state.step, to: back.step, rate_factor, reason: why };
         state = { ...back, rate_factor, skipped: 0, rollbacks: state.rollbacks + 1, seconds: state.seconds };
+        // So that a run that is killed now remembers the lower rate.
+        await host.save?.(state, false);
         saved = back.step;
         next = dataOf(state.step);
         started = host.now();
