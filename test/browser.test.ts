@@ -1,12 +1,15 @@
 /** The WebAssembly backend trains in a browser, and its losses, weights and answers are those of Node's, to the bit. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
-import { startTraining } from '../src/browser/index.ts';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { openWasmBackend as openWebBackend, startTraining } from '../src/browser/index.ts';
 import { generateAll } from '../src/generation/index.ts';
 import { openModel } from '../src/node/open_model.ts';
 import { openWasmBackend, wasmPath } from '../src/node/wasm_kernels.ts';
+import { compile, f } from '../src/tensor/index.ts';
 import { findChromium, type PageCase, runPages } from './browser/chromium.ts';
 import { generation, type Learned, learn, prompt } from './browser/learn.ts';
 
@@ -45,6 +48,49 @@ it.each([
   const backend = openWasmBackend(1);
   await expect(startTraining({ texts: ['to be or not to be '.repeat(50)], backend, ...own })).rejects.toThrow(message);
   await backend.close();
+});
+
+it('says where the module of kernels cannot be fetched', async () => {
+  const server = createServer((_, response) => response.writeHead(404).end('nothing'));
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const module = `http://127.0.0.1:${(server.address() as AddressInfo).port}/kernels.wasm`;
+  await expect(openWebBackend({ module, threads: 1 })).rejects.toThrow(
+    `${module} cannot be fetched: the server answers 404`,
+  );
+  await new Promise((resolve) => server.close(resolve));
+  await expect(openWebBackend({ module, threads: 1 })).rejects.toThrow(`${module} cannot be fetched: `);
+});
+
+describe('where the host promises less than 4 GiB', () => {
+  const { Memory } = WebAssembly;
+  afterEach(() => {
+    WebAssembly.Memory = Memory;
+  });
+  const promise = (pages: number) => {
+    WebAssembly.Memory = class extends Memory {
+      constructor(wanted: WebAssembly.MemoryDescriptor) {
+        if (wanted.maximum! > pages) throw new RangeError('could not allocate memory');
+        super(wanted);
+      }
+    };
+  };
+
+  it('the backend does with what it gets', async () => {
+    promise(5000);
+    const backend = openWasmBackend(2);
+    const x = f.input('x', 'f32', [8]);
+    const plan = backend.load(compile({ y: f.sum(x, 0) }), {});
+    expect((await plan.run({ inputs: { x: new Float32Array(8).fill(2) } })).y[0]).toBe(16);
+    expect(() => backend.allocate(2 ** 28)).toThrow(/WebAssembly memory: 268435456 bytes needed/);
+    await backend.close();
+  });
+
+  it('and is refused with too little', () => {
+    promise(100);
+    expect(() => openWasmBackend(1)).toThrow('no WebAssembly memory: could not allocate memory');
+  });
 });
 
 describe.skipIf(chromium === null)('20 steps in headless Chromium (needs chromium or CHROME_PATH)', () => {

@@ -50,6 +50,9 @@ async function bundlePage(): Promise<string> {
   }
 }
 
+/** As deep as src/browser, so that the module of kernels is where the package has it. */
+const SCRIPT = '/src/browser/page.js';
+
 const isolation = {
   'Cross-Origin-Opener-Policy': 'same-origin',
   'Cross-Origin-Embedder-Policy': 'require-corp',
@@ -79,8 +82,8 @@ export async function runPages(
       response.writeHead(200, { 'Content-Type': type, 'Cache-Control': 'no-store', ...headers }).end(body);
     const headers = page?.isolated ? isolation : {};
     if (pathname === '/page') return send('text/html', html(page, request.url!), headers);
-    if (pathname === '/script') return send('text/javascript', script, headers);
-    if (pathname === '/kernels.wasm') return send('application/wasm', readFileSync(wasm));
+    if (pathname === SCRIPT) return send('text/javascript', script, headers);
+    if (pathname === '/prebuilt/kernels.wasm') return send('application/wasm', readFileSync(wasm));
     if (pathname !== '/result') return response.writeHead(404).end();
     results[index] = JSON.parse(await textOf(request));
     send('text/plain', pathOf(index + 1));
@@ -99,6 +102,9 @@ export async function runPages(
   const args = [...flags, ...quiet, `--user-data-dir=${profile}`, `http://127.0.0.1:${port}${pathOf(0)}`];
   // A group of its own: the browser is many processes, and all of them end with it.
   const browser = spawn(chromium, args, { detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
+  const kill = () =>
+    void (browser.pid !== undefined && browser.exitCode === null && process.kill(-browser.pid, 'SIGKILL'));
+  process.once('exit', kill);
   let said = '';
   browser.stderr.setEncoding('utf8').on('data', (text) => {
     said = (said + text).slice(-2000);
@@ -118,10 +124,9 @@ export async function runPages(
     return results;
   } finally {
     clearTimeout(alarm);
-    if (browser.pid !== undefined && browser.exitCode === null) {
-      process.kill(-browser.pid, 'SIGKILL');
-      await ended;
-    }
+    process.off('exit', kill);
+    kill();
+    if (browser.pid !== undefined) await ended;
     server.closeAllConnections();
     server.close();
     rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
@@ -130,10 +135,10 @@ export async function runPages(
 
 /** A page that runs the script itself or starts a worker that does. */
 function html({ worker }: PageCase, url: string): string {
-  const script = url.replace('/page', '/script').replaceAll('&', '&amp;');
+  const script = url.replace('/page', SCRIPT).replaceAll('&', '&amp;');
   if (!worker) return `<!doctype html><script type="module" src="${script}"></script>`;
   return `<!doctype html><script>
-const worker = new Worker('/script' + location.search, { type: 'module' });
+const worker = new Worker('${SCRIPT}' + location.search, { type: 'module' });
 worker.onmessage = ({ data }) => location.assign(data);
 </script>`;
 }

@@ -7,7 +7,7 @@ const threads = Number(searchParams.get('threads'));
 
 async function answer(): Promise<unknown> {
   try {
-    return await learn(await openWasmBackend({ threads, module: '/kernels.wasm' }));
+    return await learn(await openWasmBackend({ threads }));
   } catch (error) {
     return { error: String(error), stack: (error as Error).stack };
   }

@@ -1,5 +1,5 @@
 /** The WebAssembly module as TypeScript sees it: the exports of kernels/wasm/host.c, and its memory. */
-import { FileFormatError } from '../../errors.ts';
+import { EnvironmentError, FileFormatError } from '../../errors.ts';
 
 /** Addresses are numbers of bytes from the start of the memory. */
 export interface WasmExports {
@@ -30,14 +30,27 @@ export interface WasmExports {
 export const PAGE_BYTES = 65536;
 export const MAX_PAGES = 65536;
 const INITIAL_PAGES = 32;
+/** 128 MiB. */
+const LEAST_PAGES = 2048;
 
 /** Whether threads can share memory here: always in Node, in browsers on pages that are cross-origin isolated. */
 export function canShareMemory(): boolean {
   return typeof SharedArrayBuffer !== 'undefined';
 }
 
+/**
+ * Memory that grows to 4 GiB, or to as much as the host promises: a shared one cannot move, so its addresses are taken at once, and
+ * browsers of telephones have no 4 GiB of them.
+ * @throws EnvironmentError where not even `LEAST_PAGES` are to be had.
+ */
 export function createMemory(shared: boolean): WebAssembly.Memory {
-  return new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: MAX_PAGES, shared });
+  for (let maximum = MAX_PAGES; ; maximum /= 2) {
+    try {
+      return new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum, shared });
+    } catch (error) {
+      if (maximum <= LEAST_PAGES) throw new EnvironmentError(`no WebAssembly memory: ${(error as Error).message}`);
+    }
+  }
 }
 
 export function instantiate(
