@@ -306,3 +306,11 @@ describe('bars', () => {
     );
   });
 });
+
+it('the greatest number alone on a logarithmic axis has ticks, and an end', () => {
+  for (const value of [Number.MAX_VALUE, -Number.MAX_VALUE, Number.MIN_VALUE]) {
+    for (const isLog of [true, false]) {
+      expect(ticks(makeAxis([value], { scale: isLog ? 'log' : 'linear' }), 5).length).toBeLessThanOrEqual(5);
+    }
+  }
+});

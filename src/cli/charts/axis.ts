@@ -40,6 +40,8 @@ export function makeAxis(values: Iterable<number>, options: AxisOptions = {}): A
   if (min === max || (isLog && Math.log(min) === Math.log(max))) {
     const around = Math.abs(min) * 0.1 || 1;
     [min, max] = isLog ? [min / 1.5, max * 1.5] : [min - around, max + around];
+    // The greatest numbers have no room above them.
+    [min, max] = [Math.max(min, -Number.MAX_VALUE), Math.min(max, Number.MAX_VALUE)];
   }
   const [low, high] = isLog ? [Math.log(min), Math.log(max)] : [min, max];
   const place = (value: number): number => {
