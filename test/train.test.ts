@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openModel } from '../src/node/open_model.ts';
 import { readRun } from '../src/node/run_folder.ts';
+import { lockRun } from '../src/node/run_lock.ts';
 import { type TrainOptions, train } from '../src/node/train.ts';
 import type { BatchStream } from '../src/training/data/index.ts';
 import type { TrainingEvent } from '../src/training/events.ts';
@@ -127,6 +128,9 @@ describe('is refused before the first step', () => {
     expect(await refusal({ resume: before, fields: { n_layer: 3 } })).toMatch(/n_layer.*contradicts.*2/s);
     expect(await refusal({ resume: before, seed: 4 })).toMatch(/seed.*contradicts.*3/s);
     expect(await refusal({ resume: join(root, 'nothing') })).toMatch(/nothing/);
+    const unlock = lockRun(before);
+    expect(await refusal({ resume: before })).toMatch(/being trained by process/);
+    unlock();
     const other = file('changing.txt', '一二三四五六七八九十'.repeat(50));
     const changed = out();
     await run({ ...tiny, data: other, out: changed, fields: { ...tiny.fields, max_steps: 2 } });

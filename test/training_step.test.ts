@@ -4,7 +4,7 @@ import type { Backend } from '../src/backends/backend.ts';
 import { readConfig } from '../src/models/index.ts';
 import { BatchStream } from '../src/training/data/index.ts';
 import { MemoryTokens } from '../src/training/data/token_source.ts';
-import { initialValues } from '../src/training/initialize.ts';
+import { initialize } from '../src/training/initialize.ts';
 import { type StepSettings, TrainingStep, trainingPlans } from '../src/training/step.ts';
 import { compiled, reference } from './backends.ts';
 
@@ -41,9 +41,7 @@ interface Trained {
 async function learn(backend: Backend, own: Partial<StepSettings> = {}, steps = 5): Promise<Trained> {
   const all = { ...settings, ...own };
   const step = new TrainingStep(backend, config, all);
-  for (const [i, spec] of step.specs.entries()) {
-    step.write(spec.name, initialValues(config, spec, i, { seed: 1, initializer_range: 0.02 }));
-  }
+  initialize(step, { seed: 1, initializer_range: 0.02 });
   const micros = all.gradient_accumulation_steps;
   const batches = new BatchStream([{ source, weight: 1 }], {
     batch_size: all.batch_size,
@@ -108,9 +106,7 @@ describe.skipIf(fastest.missing)('a run', () => {
 
 it('a step whose gradients are unsound changes nothing', async () => {
   const step = new TrainingStep(reference.make(), config, settings);
-  for (const [i, spec] of step.specs.entries()) {
-    step.write(spec.name, initialValues(config, spec, i, { seed: 1, initializer_range: 0.02 }));
-  }
+  initialize(step, { seed: 1, initializer_range: 0.02 });
   const batches = new BatchStream([{ source, weight: 1 }], { batch_size: 3, block_size: 16, seed: 1 });
   await step.run(0, [batches.batch(0)], { learning_rate: 1e-2 });
   const state = async () => {
@@ -146,9 +142,7 @@ describe('one step of an optimiser, by its definition in doubles', () => {
     rates: { learning_rate: number; matrix_learning_rate?: number },
   ) {
     const step = new TrainingStep(reference.make(), config, { ...settings, ...own });
-    for (const [i, spec] of step.specs.entries()) {
-      step.write(spec.name, initialValues(config, spec, i, { seed: 1, initializer_range: 0.2 }));
-    }
+    initialize(step, { seed: 1, initializer_range: 0.2 });
     const batches = new BatchStream([{ source, weight: 1 }], { batch_size: 3, block_size: 16, seed: 1 });
     const before = await step.read(name);
     await step.run(0, [batches.batch(0)], rates);

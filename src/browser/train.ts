@@ -10,10 +10,11 @@ import {
   assertFits,
   BatchStream,
   corpusFromTexts,
+  EVALUATION_BATCHES,
   EvaluationBatches,
   estimateFlops,
-  initialValues,
-  type LoopSettings,
+  initialize,
+  loopSettings,
   modelTensors,
   type PresetOverrides,
   type ResolvedPreset,
@@ -22,7 +23,7 @@ import {
   TrainingStep,
   trainingLoop,
 } from '../training/index.ts';
-import { fittingVocabulary, modelFiles, type SavedFiles } from '../training/model_files.ts';
+import { END_OF_TEXT, fittingVocabulary, modelFiles, type SavedFiles } from '../training/model_files.ts';
 import { writeSafetensorsAsync } from '../weights/index.ts';
 
 export interface BrowserTraining {
@@ -62,11 +63,6 @@ export interface BrowserRun {
   files(): Promise<ReadonlyMap<string, Uint8Array<ArrayBuffer>>>;
 }
 
-/** Stands between documents, as in GPT-2. */
-const END = '<|endoftext|>';
-/** Batches of an evaluation, and how many times its usual length a gradient has when it counts as an explosion: as in Node. */
-const EVALUATION_BATCHES = 50;
-const EXPLOSION = 50;
 /** What a WebAssembly memory can be. */
 const WASM_BYTES = 2 ** 32;
 /** A backend of one thread keeps the page waiting: it is let in so often. */
@@ -88,7 +84,7 @@ export async function startTraining(options: BrowserTraining): Promise<BrowserRu
     validation_fraction = 0.1,
     signal,
   } = options;
-  const special = { special_tokens: [END], roles: { eos_token: END, bos_token: END } };
+  const special = { special_tokens: [END_OF_TEXT], roles: { eos_token: END_OF_TEXT, bos_token: END_OF_TEXT } };
   const { tokenizer, json } = options.tokenizer ?? (await trainCharacters(texts, { ...special, signal }));
   const resolved = resolvePreset(model, { ...fields, vocab_size: fittingVocabulary(fields.vocab_size, tokenizer) });
   const { decoder, training } = resolved;
@@ -102,19 +98,9 @@ export async function startTraining(options: BrowserTraining): Promise<BrowserRu
   const evaluation = corpus.validation && new EvaluationBatches(corpus.validation, { ...shape, windows });
 
   const step = new TrainingStep(backend, decoder, { ...training, block_size, seed, recompute });
-  for (const [i, spec] of step.specs.entries()) {
-    step.write(spec.name, initialValues(decoder, spec, i, { seed, initializer_range }));
-  }
-  const every = Math.max(1, Math.min(250, Math.round(training.max_steps / 10)));
-  const settings: LoopSettings = {
-    ...training,
-    eval_every: options.eval_every ?? every,
-    sample_every: 0,
-    save_every: 0,
-    patience: options.patience ?? 0,
-    explosion_factor: EXPLOSION,
-    max_time: options.max_time ?? 0,
-  };
+  initialize(step, { seed, initializer_range });
+  const { eval_every, patience, max_time } = options;
+  const settings = loopSettings(training, { eval_every, patience, max_time, sample_every: 0, save_every: 0 });
   const loop = trainingLoop({
     step,
     batches,
@@ -136,15 +122,8 @@ export async function startTraining(options: BrowserTraining): Promise<BrowserRu
   };
 }
 
-/** An engine over the very buffers that are being trained, made when it is first asked for. */
-function liveModel(
-  { specs, state, backend, config }: TrainingStep,
-  tokenizer: Tokenizer,
-  { generation }: SavedFiles,
-): GenerationModel {
-  const parameters = new Map(
-    specs.map(({ name, shape }) => [name, { dtype: 'f32' as const, shape, buffer: state.get(name)!.buffer }]),
-  );
+/** The model that is being trained, with an engine that is made when it is first asked for. */
+function liveModel(step: TrainingStep, tokenizer: Tokenizer, { generation }: SavedFiles): GenerationModel {
   let engine: Engine | null = null;
   return {
     tokenizer,
@@ -152,7 +131,7 @@ function liveModel(
     generationConfig: generation,
     get engine(): Engine {
       // Weights change, so what was computed of a beginning is not kept.
-      engine ??= new Engine({ config, backend, parameters }, { precision: 'exact', prefixCache: false });
+      engine ??= new Engine(step.model, { precision: 'exact', prefixCache: false });
       return engine;
     },
   };

@@ -82,7 +82,8 @@ export async function trainCommand(data: readonly string[], flags: TrainFlags): 
     view.close();
   }
   if (json) await writeJson({ out, ...last });
-  else if (last) say(`the model is in ${out}: inkstone generate --model ${out} "…"`);
+  else if (last && existsSync(join(out, 'model.safetensors')))
+    say(`the model is in ${out}: inkstone generate --model ${out} "…"`);
   if (last?.reason === 'interrupted') process.exitCode = EXIT.interrupted;
   if (last?.reason === 'diverged') process.exitCode = EXIT.error;
 }

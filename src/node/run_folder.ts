@@ -141,11 +141,12 @@ export interface EventWriter {
 /**
  * Begin a start of a run: enters it into run.json, takes back the events after its step, and opens the rest for more. A run that went
  * back (a `rollback`) has steps twice; what is kept ends at the last event of a step that is not later.
+ * @param taken gives back the run, where the caller has taken it already (`lockRun`); closing the writer calls it.
  * @throws EnvironmentError while another process writes to the run.
  */
-export function appendEvents(dir: string, start: StartInfo): EventWriter {
+export function appendEvents(dir: string, start: StartInfo, taken?: () => void): EventWriter {
   const info = readRunInfo(dir);
-  const unlock = lockRun(dir);
+  const unlock = taken ?? lockRun(dir);
   try {
     const path = join(dir, EVENTS);
     let length = 0;

@@ -27,7 +27,12 @@ export function lockRun(dir: string): () => void {
   for (let tries = 0; ; tries++) {
     try {
       writeFileSync(path, JSON.stringify(owner), { flag: 'wx' });
-      return () => rmSync(path, { force: true });
+      let isOurs = true;
+      return () => {
+        // Given back once: by then it may be another's.
+        if (isOurs) rmSync(path, { force: true });
+        isOurs = false;
+      };
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }

@@ -8,14 +8,13 @@ import type { Backend } from '../backends/backend.ts';
 import { EnvironmentError, FileFormatError, SettingError } from '../errors.ts';
 import { Engine } from '../generation/engine.ts';
 import { generateAll } from '../generation/generate.ts';
-import type { DecoderConfig } from '../models/index.ts';
 import type { Tokenizer } from '../tokenizers/index.ts';
 import { BatchStream, EvaluationBatches, type WindowOrder } from '../training/data/index.ts';
 import { estimateFlops } from '../training/estimate.ts';
 import { assertFits } from '../training/estimate_fit.ts';
 import type { TrainingEvent } from '../training/events.ts';
-import { initialValues } from '../training/initialize.ts';
-import { type LoopSettings, type LoopState, trainingLoop } from '../training/loop.ts';
+import { initialize } from '../training/initialize.ts';
+import { EVALUATION_BATCHES, type LoopState, loopSettings, trainingLoop } from '../training/loop.ts';
 import { fittingVocabulary, modelFiles } from '../training/model_files.ts';
 import { measurePeak } from '../training/peak.ts';
 import { findPreset, type PresetOverrides, resolvePreset, type TrainingDefaults } from '../training/presets.ts';
@@ -25,6 +24,7 @@ import { findCheckpoint, saveCheckpoint } from './checkpoints.ts';
 import { type CorpusProgress, type CorpusSource, type DiskCorpus, openCorpus } from './corpus.ts';
 import { machineMemory } from './memory.ts';
 import { appendEvents, createRun, type EventWriter, machineInfo, type RunInfo, readRunInfo } from './run_folder.ts';
+import { lockRun } from './run_lock.ts';
 import { type TokenizerProgress, trainingTokenizer } from './training_tokenizer.ts';
 import { packageVersion } from './version.ts';
 
@@ -69,7 +69,7 @@ export interface TrainOptions extends RunSettings {
   readonly resume?: string;
   /** Fields over the preset, by their names. */
   readonly fields?: PresetOverrides;
-  /** Stop after so many seconds of training. */
+  /** Stop after so many seconds of training, counted from this start. */
   readonly max_time?: number;
   /** The command line, for run.json. */
   readonly command?: readonly string[];
@@ -132,11 +132,12 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
   });
   let backend: Backend | null = null;
   let writer: EventWriter | null = null;
+  let unlock: (() => void) | undefined;
   try {
     for (const file of corpus.skipped) onNotice?.(`left out: ${file} (no text by its name, or empty)`);
     if (previous) checkSameData(previous, corpus, out);
     const { batches, evaluation } = openBatches(request, training, corpus, block_size, seed);
-    const settings = loopSettings(request, training, options.max_time ?? 0);
+    const settings = loopSettings(training, { ...given(request, LOOP_SETTINGS), max_time: options.max_time });
     backend = openBackend(options);
     const step = new TrainingStep(backend, decoder, {
       ...training,
@@ -149,12 +150,10 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
     });
     const files = modelFiles(config, tokenizer, made.json);
     const start = { command: options.command ?? [], version: packageVersion(), machine: machineInfo(backend.info) };
+    // Before the checkpoints are looked at, for that tidies them too: another process may be writing one.
+    if (previous) unlock = lockRun(out);
     const state = previous ? await restoredState(out, step, onNotice) : null;
-    if (!state) {
-      for (const [i, spec] of step.specs.entries()) {
-        step.write(spec.name, initialValues(decoder, spec, i, { seed, initializer_range }));
-      }
-    }
+    if (!state) initialize(step, { seed, initializer_range });
     if (!previous) {
       createRun(out, {
         ...start,
@@ -176,7 +175,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
     const seconds = () => performance.now() / 1000;
     const flops_per_token = estimateFlops(decoder, { block_size, recompute }).per_token;
     const peak_flops = backend.info.name === 'reference' ? null : await measurePeak(backend, seconds);
-    writer = appendEvents(out, { ...start, step: state?.step ?? 0 });
+    writer = appendEvents(out, { ...start, step: state?.step ?? 0 }, unlock);
     const tell = (event: TrainingEvent): TrainingEvent => {
       writer?.append(event);
       return event;
@@ -218,12 +217,13 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
             { keep: request.keep ?? 2, best },
           ),
         rollBack: () => restoredState(out, step, onNotice),
-        sample: sampler(step, decoder, tokenizer, request, seed),
+        sample: sampler(step, tokenizer, request, seed),
       },
     });
     for await (const event of loop) yield tell(event);
   } finally {
     writer?.close();
+    unlock?.();
     corpus.close();
     await backend?.close();
   }
@@ -242,24 +242,6 @@ function openBatches(
   return {
     batches: new BatchStream(corpus.train, { ...shape, seed, order, gradient_accumulation_steps }),
     evaluation: corpus.validation && new EvaluationBatches(corpus.validation, { ...shape, windows }),
-  };
-}
-
-/** Batches of an evaluation where nobody says how many windows it has. */
-const EVALUATION_BATCHES = 50;
-/** A gradient so many times as long as usual is an explosion. */
-const EXPLOSION = 50;
-
-function loopSettings(request: Request, training: TrainingDefaults, max_time: number): LoopSettings {
-  const every = Math.max(1, Math.min(250, Math.round(training.max_steps / 10)));
-  return {
-    ...training,
-    eval_every: request.eval_every ?? every,
-    sample_every: request.sample_every ?? request.eval_every ?? every,
-    save_every: request.save_every ?? every,
-    patience: request.patience ?? 0,
-    explosion_factor: request.explosion_factor ?? EXPLOSION,
-    max_time,
   };
 }
 
@@ -326,6 +308,9 @@ const RUN_SETTINGS = [
   'z_loss',
   'keep',
 ] as const satisfies readonly (keyof RunSettings)[];
+
+/** Those of them that are the loop's. */
+const LOOP_SETTINGS = ['eval_every', 'sample_every', 'save_every', 'patience', 'explosion_factor'] as const;
 
 function runSettingsOf(options: RunSettings): RunSettings {
   return given(options, RUN_SETTINGS);
@@ -394,30 +379,21 @@ function checkSameData({ data }: RunInfo, corpus: DiskCorpus, out: string): void
   );
 }
 
-/** Samples of the model as it is now: an engine over the very buffers that are being trained. */
-function sampler(
-  step: TrainingStep,
-  config: DecoderConfig,
-  tokenizer: Tokenizer,
-  { sample_prompt }: RunSettings,
-  seed: number,
-) {
-  const start = sample_prompt ?? null;
+/** Samples of the model as it is now. */
+function sampler(step: TrainingStep, tokenizer: Tokenizer, { sample_prompt }: RunSettings, seed: number) {
   const begin = tokenizer.special.eos ?? tokenizer.special.bos;
-  const prompt = start === null && begin !== undefined ? [begin] : (start ?? '\n');
+  const prompt = sample_prompt ?? (begin === undefined ? '\n' : [begin]);
+  const { n_positions } = step.config;
+  const room = n_positions - (typeof prompt === 'string' ? tokenizer.encodeIds(prompt).length : prompt.length);
   let engine: Engine | null = null;
   return async (at: number) => {
-    const parameters = new Map(
-      step.specs.map(({ name, shape }) => [
-        name,
-        { dtype: 'f32' as const, shape, buffer: step.state.get(name)!.buffer },
-      ]),
-    );
-    engine ??= new Engine(
-      { config, backend: step.backend, parameters },
-      { precision: 'exact', prefixCache: false, cacheTokens: config.n_positions, maxSequences: 1 },
-    );
-    const room = config.n_positions - (typeof prompt === 'string' ? tokenizer.encodeIds(prompt).length : prompt.length);
+    // Weights change, so what was computed of a beginning is not kept.
+    engine ??= new Engine(step.model, {
+      precision: 'exact',
+      prefixCache: false,
+      cacheTokens: n_positions,
+      maxSequences: 1,
+    });
     const model = { engine, tokenizer, chatTemplate: null, generationConfig: {} };
     const [answer] = await generateAll(model, prompt, {
       max_new_tokens: Math.max(1, Math.min(100, room)),
@@ -427,6 +403,6 @@ function sampler(
       seed: (seed + at) % 2 ** 32,
       ...(begin === undefined ? {} : { eos_token_id: [begin] }),
     });
-    return { prompt: start ?? '', text: answer.text };
+    return { prompt: sample_prompt ?? '', text: answer.text };
   };
 }

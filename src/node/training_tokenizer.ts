@@ -12,6 +12,7 @@ import {
   trainCharacters,
   trainUnigram,
 } from '../tokenizers/index.ts';
+import { END_OF_TEXT } from '../training/model_files.ts';
 import type { Preset, PresetOverrides } from '../training/presets.ts';
 import { type CorpusSource, corpusTexts } from './corpus.ts';
 import { resolveModel } from './models.ts';
@@ -34,8 +35,6 @@ export interface TrainingTokenizerOptions {
   readonly onProgress?: (progress: TokenizerProgress) => void;
 }
 
-/** Stands between documents, as in GPT-2. */
-const END = '<|endoftext|>';
 /** Up to so many tokens a preset means characters. */
 const CHARACTERS = 256;
 
@@ -52,8 +51,8 @@ export async function trainingTokenizer(options: TrainingTokenizerOptions): Prom
   const texts = corpusTexts({ sources, signal, onBytes });
   const common: TrainerOptions = {
     vocab_size: size,
-    special_tokens: [END],
-    roles: { eos_token: END, bos_token: END },
+    special_tokens: [END_OF_TEXT],
+    roles: { eos_token: END_OF_TEXT, bos_token: END_OF_TEXT },
     signal,
     onProgress: (progress) => options.onProgress?.({ ...progress, bytes }),
   };

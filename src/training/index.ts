@@ -4,13 +4,15 @@ export { countParameters, estimateFlops, estimateMemory } from './estimate.ts';
 export { assertFits } from './estimate_fit.ts';
 export type * from './events.ts';
 export { modelTensors } from './export.ts';
-export { initialValues } from './initialize.ts';
+export { initialize } from './initialize.ts';
 export {
+  EVALUATION_BATCHES,
   firstState,
   type LoopHost,
   type LoopOptions,
   type LoopSettings,
   type LoopState,
+  loopSettings,
   trainingLoop,
 } from './loop.ts';
 export { batchInputs, nextTokenObjective, type Objective, type ObjectiveOptions } from './objective.ts';

@@ -1,20 +1,31 @@
 /**
  * First weights: normal with deviation `initializer_range`, biases 0, norms 1. What adds to the residual sum starts smaller by
- * sqrt(2 n_layer) (Radford et al. 2019, section 2.3); GPT-1 has no such factor.
+ * sqrt(2 n_layer) (Radford et al. 2019, section 2.3); GPT-1 has no such factor. Sinks start at 0.
  */
 import type { DecoderConfig, ParameterSpec } from '../models/index.ts';
 import { Purpose, words } from './data/random.ts';
+import type { TrainingStep } from './step.ts';
+
+export interface InitialOptions {
+  readonly seed: number;
+  /** The deviation of matrices, before what is said above. */
+  readonly initializer_range: number;
+}
+
+/** Give all parameters of a step their first values. */
+export function initialize(step: TrainingStep, options: InitialOptions): void {
+  for (const [i, spec] of step.specs.entries()) step.write(spec.name, initialValues(step.config, spec, i, options));
+}
 
 /** The numbers of a parameter: a function of (seed, index of the parameter) alone. */
-export function initialValues(
+function initialValues(
   config: DecoderConfig,
   { name, shape }: ParameterSpec,
   index: number,
-  options: { readonly seed: number; readonly initializer_range: number },
+  options: InitialOptions,
 ): Float32Array {
   const values = new Float32Array(shape.reduce((a, b) => a * b, 1));
-  if (!name.endsWith('.weight') && !name.endsWith('.sinks')) return values;
-  if (name.endsWith('.sinks')) return values;
+  if (!name.endsWith('.weight')) return values;
   if (shape.length === 1) return values.fill(1 - config.norm.weightOffset);
   const addsToSum = /\.(attention\.o|mlp\.down|experts\.down|shared\.down)\.weight$/.test(name);
   const scaled = addsToSum && config.arrangement !== 'post';

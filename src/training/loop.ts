@@ -15,10 +15,32 @@ export interface LoopSettings extends TrainingDefaults {
   readonly save_every: number;
   /** Stop after so many evaluations without a better one; 0 for never. */
   readonly patience: number;
-  /** Stop after so many seconds of training; 0 for never. */
+  /** Stop after so many seconds of training since this start of the run; 0 for never. */
   readonly max_time: number;
   /** A step whose gradient norm is so many times the usual one is not made; 0 for never. */
   readonly explosion_factor: number;
+}
+
+/** Batches of an evaluation where nobody says how many windows it has. */
+export const EVALUATION_BATCHES = 50;
+/** A gradient so many times as long as usual is an explosion. */
+const EXPLOSION = 50;
+
+/** Training with the loop's own settings: those given, else what suits the length of the run. Samples come with evaluations. */
+export function loopSettings(
+  training: TrainingDefaults,
+  given: Partial<Omit<LoopSettings, keyof TrainingDefaults>>,
+): LoopSettings {
+  const every = Math.max(1, Math.min(250, Math.round(training.max_steps / 10)));
+  return {
+    ...training,
+    eval_every: given.eval_every ?? every,
+    sample_every: given.sample_every ?? given.eval_every ?? every,
+    save_every: given.save_every ?? every,
+    patience: given.patience ?? 0,
+    max_time: given.max_time ?? 0,
+    explosion_factor: given.explosion_factor ?? EXPLOSION,
+  };
 }
 
 /** What the loop remembers between steps, as JSON. */
@@ -93,6 +115,7 @@ const ROLLBACKS = 3;
 export async function* trainingLoop(options: LoopOptions): AsyncGenerator<TrainingEvent, void, void> {
   const { step, batches, settings, host, signal } = options;
   let state = options.state ?? firstState;
+  const secondsBefore = state.seconds;
   let [started, speed] = [host.now(), 0];
   const micros = Array.from({ length: settings.gradient_accumulation_steps }, (_, i) => i);
   const dataOf = (s: number) => micros.map((micro) => batches.batch(s, micro));
@@ -103,7 +126,8 @@ export async function* trainingLoop(options: LoopOptions): AsyncGenerator<Traini
   let next = dataOf(state.step);
   while (state.ended === null) {
     if (state.step >= settings.max_steps) state = { ...state, ended: 'finished' };
-    else if (settings.max_time > 0 && state.seconds >= settings.max_time) state = { ...state, ended: 'max_time' };
+    else if (settings.max_time > 0 && state.seconds - secondsBefore >= settings.max_time)
+      state = { ...state, ended: 'max_time' };
     else if (settings.patience > 0 && state.stale >= settings.patience) state = { ...state, ended: 'early_stopping' };
     else if (signal?.aborted) break;
     if (state.ended !== null) break;

@@ -3,6 +3,9 @@ import { SettingError } from '../errors.ts';
 import type { Tokenizer } from '../tokenizers/index.ts';
 import type { HuggingFaceConfig } from './presets.ts';
 
+/** Stands between documents in what we train, as in GPT-2. */
+export const END_OF_TEXT = '<|endoftext|>';
+
 /**
  * The vocabulary of the model: the tokenizer's own, or a larger one that was asked for.
  * @throws SettingError for one that is smaller.

@@ -3,10 +3,9 @@
  * gradients are accumulated, their sums. Forward, backward, clipping and update are one call into the backend.
  */
 import type { Backend, BackendBuffer, LoadedPlan } from '../backends/backend.ts';
-import { type DecoderConfig, type ParameterSpec, parameterSpecs } from '../models/index.ts';
+import { type DecoderConfig, type Model, type ParameterSpec, parameterSpecs } from '../models/index.ts';
 import { compile, f, gradients, type Plan, type Tensor } from '../tensor/index.ts';
-import type { Batch } from './data/index.ts';
-import { IGNORED } from './data/index.ts';
+import { type Batch, IGNORED } from './data/index.ts';
 import { dropoutKeys, dropoutPlaces } from './dropout.ts';
 import { batchInputs, nextTokenObjective } from './objective.ts';
 import { type OptimizerSettings, rateInputs, stateSpecs, updateGraph } from './update.ts';
@@ -86,6 +85,15 @@ export class TrainingStep {
     const buffers = Object.fromEntries([...state, ...sums].map(([name, { buffer }]) => [name, buffer]));
     this.learn = backend.load(plans.learn, buffers);
     this.update = plans.update && backend.load(plans.update, buffers);
+  }
+
+  /** The model as it is now: over the very buffers that are being trained. */
+  get model(): Model {
+    const { config, backend, specs, state } = this;
+    const entries = specs.map(
+      ({ name, shape }) => [name, { dtype: 'f32', shape, buffer: state.get(name)!.buffer }] as const,
+    );
+    return { config, backend, parameters: new Map(entries) };
   }
 
   /** Bytes of activations and temporaries of one step. */

@@ -1,5 +1,5 @@
 /** The native backend: plans run by compiled kernels on threads of their own, off the JavaScript thread. */
-import { ShapeError } from '../../errors.ts';
+import { CapacityError, ShapeError } from '../../errors.ts';
 import type { Plan } from '../../tensor/plan.ts';
 import { bindShape, type DimBindings, sizeOf } from '../../tensor/shape.ts';
 import type { Backend, BackendBuffer, HostArray, LoadedPlan, RunArguments, RunResult } from '../backend.ts';
@@ -47,6 +47,8 @@ function own(buffer: BackendBuffer): NativeBuffer {
 /** Address space of one piece; it becomes memory where it is touched. */
 const SMALLEST_SLAB = 2 ** 20;
 const LARGEST_SLAB = 512 * 2 ** 20;
+/** Bytes of an array of JavaScript at most (V8, Node 20). */
+const LARGEST_ARRAY = 2 ** 32;
 const ALIGNMENT = 4096;
 
 /** The library, its pool, and the order of everything that touches memory. */
@@ -85,7 +87,7 @@ class Host {
    * touched or not, and dozens of them make it collect again and again.
    */
   memory(byteLength: number): Uint8Array {
-    if (byteLength > LARGEST_SLAB / 4) return new Uint8Array(this.addon.allocate(byteLength));
+    if (byteLength > LARGEST_SLAB / 4) return this.allocate(byteLength);
     if (this.used + byteLength > this.slab.byteLength) {
       const grown = Math.max(2 * this.slab.byteLength, 4 * byteLength, SMALLEST_SLAB);
       this.slab = new Uint8Array(this.addon.allocate(Math.min(grown, LARGEST_SLAB)));
@@ -96,14 +98,27 @@ class Host {
     return bytes;
   }
 
+  /** Memory of its own. @throws CapacityError for more than an array of JavaScript holds. */
+  private allocate(byteLength: number): Uint8Array {
+    if (byteLength <= LARGEST_ARRAY) return new Uint8Array(this.addon.allocate(byteLength));
+    const [needed, most] = [byteLength, LARGEST_ARRAY].map((bytes) => Number((bytes / 1e9).toPrecision(3)));
+    throw new CapacityError(
+      'memory in one piece',
+      needed,
+      most,
+      'GB',
+      'Fewer rows in one run need less: a smaller batch',
+    );
+  }
+
   copyOf(bytes: Uint8Array): Uint8Array {
-    const copy = new Uint8Array(this.addon.allocate(bytes.byteLength));
+    const copy = this.allocate(bytes.byteLength);
     copy.set(bytes);
     return copy;
   }
 
   load(plan: Plan, parameters: readonly NativeBuffer[]): LoadedPlan {
-    const arena = new Uint8Array(this.addon.allocate(plan.arenaBytes));
+    const arena = this.allocate(plan.arenaBytes);
     const slots = [arena, ...parameters.map(({ bytes }) => bytes)];
     const slotBytes = Float64Array.from(slots, ({ byteLength }) => byteLength);
     const dimMax = Int32Array.from(plan.dims, ({ max }) => max);
