@@ -93,9 +93,13 @@ describe('the build', () => {
     expect(existsSync(lock)).toBe(false);
 
     const order: string[] = [];
-    const slow = withLock(lock, async () => {
-      await new Promise((resolve) => setTimeout(resolve, 100));
-      order.push('first');
+    let slow: Promise<void> | undefined;
+    await new Promise<void>((held) => {
+      slow = withLock(lock, async () => {
+        held();
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        order.push('first');
+      });
     });
     const next = withLock(
       lock,
