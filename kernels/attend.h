@@ -167,10 +167,10 @@ INK_INLINE void attend_clear(attend_state *state, int64_t width) {
 INK_INLINE float attend_factor(float from, float to) { return from == to ? 1.0f : ink_exp(from - to); }
 
 /* The positions [lo[i], hi[i]) of a block (numbers inside the block) that each query sees, added to its state. `keys` and `values` are
- * 64 rows; scores is work space. */
+ * 64 rows; scores is work space. `kept`, unless it is NULL, says which weights count among the values (-1, else 0); all count in the sum. */
 INK_INLINE void attend_block(attend_state *states, const float *const *q, int count, const int *lo, const int *hi,
                              const void *const *keys, const void *const *values, int64_t width, float scale, float softcap,
-                             float (*scores)[ATTEND_BLOCK], int half) {
+                             float (*scores)[ATTEND_BLOCK], const int32_t (*kept)[ATTEND_BLOCK], int half) {
   int first = ATTEND_BLOCK, last = 0;
   float *score_rows[ATTEND_QUERIES];
   for (int i = 0; i < count; i++) {
@@ -202,8 +202,8 @@ INK_INLINE void attend_block(attend_state *states, const float *const *q, int co
     for (int s = 0; s < ATTEND_BLOCK; s += 8) {
       if (s + 8 <= lo[i] || s >= hi[i]) continue; /* their weights are zero */
       const v8f weight = v8_exp(v8_load(scores[i] + s) - new_top);
-      v8_store(scores[i] + s, weight);
       sum += weight;
+      v8_store(scores[i] + s, kept ? (v8f)((v8i)weight & (v8i)v8_load((const float *)(const void *)(kept[i] + s))) : weight);
     }
     states[i].sum = states[i].sum * factor + v8_sum(sum);
     states[i].top = new_top;

@@ -2,32 +2,11 @@
  *
  * Keys and values of one head are packed for the tiles of tile.h; then a block of queries at a time has all its scores in the cache, a
  * row for each query, so that softmax is one of whole rows. Scores are chains over the head's width, weighted sums are chains over the
- * keys ascending, gradients of keys and values chains over the queries ascending, head after head of a group. Sequences too long for that
- * (a head's keys have to fit into a thread's scratch) go the way of attend.h, and a row at a time in the gradient. */
-#include "attend.h"
+ * keys ascending, gradients of keys and values chains over the queries ascending, head after head of a group. Tiles that no query of
+ * theirs sees are left out. Sequences too long for that (a head's keys have to fit into a thread's scratch) are attention_long.c's. */
+#include "attention.h"
+#include "mathv.h"
 #include "tile.h"
-
-typedef struct {
-  int64_t B, T, H, D, S, G, group;
-  int64_t window;
-  float scale, softcap;
-} dense;
-
-static dense read_dense(const ink_step *step) {
-  const ink_tensor *q = step->input[0], *k = step->input[1];
-  return (dense){
-    .B = q->dim[0], .T = q->dim[1], .H = q->dim[2], .D = q->dim[3], .S = k->dim[1], .G = k->dim[2],
-    .group = k->dim[2] ? q->dim[2] / k->dim[2] : 1,
-    .window = step->ints[0], .scale = step->floats[0], .softcap = step->floats[1],
-  };
-}
-
-/* The keys [first, last) that query t sees. Both grow with t. */
-static void seen(const dense *a, int64_t t, int64_t *first, int64_t *last) {
-  *last = a->S - a->T + t + 1;
-  if (*last < 0) *last = 0;
-  *first = a->window > 0 && *last > a->window ? *last - a->window : 0;
-}
 
 static int64_t whole(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
@@ -95,23 +74,63 @@ static void pack_rows(const float *x, int64_t stride, int64_t count, int64_t row
   memset(to + count * width, 0, (size_t)((rows - count) * width) * sizeof *to);
 }
 
-/* A block of queries [t0, t0 + count) of one head. */
+/* A block of queries [t0, t0 + count) of head h in sequence b, and the keys [first, last) that each sees. Rows of scores are zero around
+ * those keys as far as [low, high), where tiles may read them. */
 typedef struct {
-  int64_t t0, count, rows;
+  int64_t b, h, t0, count, rows;
+  int64_t low, high;
+  int64_t first[BLOCK_ROWS + INK_TILE_M], last[BLOCK_ROWS + INK_TILE_M];
 } block;
+
+/* The keys [first, last) that queries [from, to) of a block see between them. */
+static void seen_between(const block *at, int64_t from, int64_t to, int64_t *first, int64_t *last) {
+  *first = at->first[from];
+  *last = at->last[to - 1];
+  for (int64_t i = from + 1; i < to; i++) *first = at->first[i] < *first ? at->first[i] : *first;
+}
+
+static void read_block(const dense *a, const plan *p, int64_t b, int64_t h, int64_t t, block *at) {
+  at->b = b;
+  at->h = h;
+  at->t0 = t;
+  at->count = a->T - t < p->rows ? a->T - t : p->rows;
+  at->rows = p->rows;
+  for (int64_t i = 0; i < at->count; i++) dense_seen(a, b, t + i, &at->first[i], &at->last[i]);
+  seen_between(at, 0, at->count, &at->low, &at->high);
+  at->low &= ~(int64_t)7;
+  at->low = at->low < SLACK ? 0 : at->low - SLACK;
+  at->high = ((at->high + 7) & ~(int64_t)7) + SLACK;
+  at->high = at->high < p->stride ? at->high : p->stride;
+}
+
+/* The vectors of a row in which query i sees keys. */
+static void row_span(const block *at, int64_t i, int64_t *from, int64_t *to) {
+  *from = at->first[i] & ~(int64_t)7;
+  *to = at->first[i] < at->last[i] ? (at->last[i] + 7) & ~(int64_t)7 : *from;
+}
+
+/* Zeros in a row around [from, to), as far as a tile with this row in it may read: where queries see their own documents, any of the
+ * block's keys; else the first and last keys of neighbours differ by one. */
+static void clear_around(const dense *a, const block *at, float *row, int64_t from, int64_t to) {
+  const int64_t low = a->first_key || from - at->low < SLACK ? at->low : from - SLACK;
+  const int64_t high = a->first_key || at->high - to < SLACK ? at->high : to + SLACK;
+  memset(row + low, 0, (size_t)(from - low) * sizeof *row);
+  memset(row + to, 0, (size_t)(high - to) * sizeof *row);
+}
 
 /* y(i, s) = x(i)·key s for all pairs of a tile of queries and a panel of keys of which one sees the other. */
 static void product_across(const dense *a, const plan *p, const block *at, const float *x, const float *panels, float *y) {
-  int64_t begin, none, end;
-  seen(a, at->t0, &begin, &none);
-  seen(a, at->t0 + at->count - 1, &none, &end);
+  int64_t begin, end;
+  seen_between(at, 0, at->count, &begin, &end);
+  int64_t first[BLOCK_ROWS / INK_TILE_M + 1], last[BLOCK_ROWS / INK_TILE_M + 1];
+  for (int64_t i = 0; i < at->count; i += INK_TILE_M) {
+    const int64_t tile = i / INK_TILE_M, next = i + INK_TILE_M < at->count ? i + INK_TILE_M : at->count;
+    seen_between(at, i, next, &first[tile], &last[tile]);
+  }
   for (int64_t s = begin / INK_TILE_N * INK_TILE_N; s < end; s += INK_TILE_N) {
     const float *panel = panels + s * a->D;
     for (int64_t i = 0; i < at->count; i += INK_TILE_M) {
-      int64_t first, last;
-      seen(a, at->t0 + i, &first, &last);
-      seen(a, at->t0 + (i + INK_TILE_M < at->count ? i + INK_TILE_M : at->count) - 1, &none, &last);
-      if (last <= s || first >= s + INK_TILE_N) continue;
+      if (last[i / INK_TILE_M] <= s || first[i / INK_TILE_M] >= s + INK_TILE_N) continue;
       vf acc[INK_TILE_M][2];
       ink_tile_zero(acc);
       ink_tile_run(acc, x + i * a->D, a->D, 1, panel, a->D);
@@ -126,9 +145,8 @@ static void product_along(const dense *a, const plan *p, const block *at, const 
   for (int64_t d = 0; d < a->D; d += INK_TILE_N, panels += p->keys * INK_TILE_N) {
     for (int64_t i = 0; i < at->count; i += INK_TILE_M) {
       const int64_t rows = at->count - i < INK_TILE_M ? at->count - i : INK_TILE_M;
-      int64_t first, last, none;
-      seen(a, at->t0 + i, &first, &none);
-      seen(a, at->t0 + i + rows - 1, &none, &last);
+      int64_t first, last;
+      seen_between(at, i, i + rows, &first, &last);
       vf acc[INK_TILE_M][2];
       float tile[INK_TILE_M][INK_TILE_N];
       ink_tile_zero(acc);
@@ -150,14 +168,13 @@ static void product_along(const dense *a, const plan *p, const block *at, const 
 
 /* y(s, d) += sum over queries i of x(i, s) * row i: rows of y are p->width long. */
 static void product_down(const dense *a, const plan *p, const block *at, const float *x, const float *panels, float *y) {
-  int64_t begin, none, end;
-  seen(a, at->t0, &begin, &none);
-  seen(a, at->t0 + at->count - 1, &none, &end);
+  int64_t begin, end;
+  seen_between(at, 0, at->count, &begin, &end);
   for (int64_t s = begin / INK_TILE_M * INK_TILE_M; s < end; s += INK_TILE_M) {
-    int64_t from = 0, to = at->count;
-    const int64_t earliest = s - (a->S - a->T) - at->t0; /* the first query that sees key s */
-    if (earliest > 0) from = earliest;
-    if (a->window > 0 && earliest + INK_TILE_M - 1 + a->window < to) to = earliest + INK_TILE_M - 1 + a->window;
+    const int64_t earliest = s - (a->S - a->T) - at->t0; /* the first query that comes after key s */
+    const int64_t from = earliest > 0 ? earliest : 0;
+    int64_t to = at->count; /* after the last query that sees a key of this tile */
+    while (to > from && at->first[to - 1] >= s + INK_TILE_M) to--;
     if (from >= to) continue;
     for (int64_t d = 0; d < p->width; d += INK_TILE_N) {
       vf acc[INK_TILE_M][2];
@@ -170,9 +187,9 @@ static void product_down(const dense *a, const plan *p, const block *at, const f
 
 /* Scores of one query become weights (not yet divided by their sum), zeros around them as far as tiles read. `slope`, where a softcap
  * asks for it, receives the derivative of the cap. Returns the sum, with a sink's term if there is one. */
-static float weigh_row(const dense *a, const plan *p, int64_t t, const float *sink, float *row, float *slope, float *sink_term) {
-  int64_t first, last;
-  seen(a, t, &first, &last);
+static float weigh_row(const dense *a, const block *at, int64_t i, float *row, float *slope, float *sink_term) {
+  const int64_t first = at->first[i], last = at->last[i];
+  const float *sink = a->sinks ? a->sinks + at->h : NULL;
   const int64_t from = first & ~(int64_t)7, to = (last + 7) & ~(int64_t)7;
   const float minus = -__builtin_inff();
   for (int64_t s = from; s < first; s++) row[s] = minus;
@@ -205,45 +222,70 @@ static float weigh_row(const dense *a, const plan *p, int64_t t, const float *si
     v8_store(row + s, x);
     sum[0] += x;
   }
-  const int64_t low = from < SLACK ? 0 : from - SLACK, high = to + SLACK < p->stride ? to + SLACK : p->stride;
-  memset(row + low, 0, (size_t)(from - low) * sizeof *row);
-  memset(row + to, 0, (size_t)(high - to) * sizeof *row);
+  clear_around(a, at, row, from, to);
   const float term = sink ? ink_exp(*sink - greatest) : 0.0f;
   if (sink_term) *sink_term = term;
   return v8_sum(sum[0] + sum[1]) + term;
+}
+
+/* Weights that are dropped become zero; what is kept is not yet brought up. */
+static void drop_row(const dense *a, const block *at, int64_t i, float *row) {
+  int64_t from, to;
+  row_span(at, i, &from, &to);
+  for (int64_t s = from; s < to; s += 32) {
+    v8i kept[4];
+    dense_kept(a, at->b, at->h, at->t0 + i, s, kept);
+    for (int k = 0; k < 4 && s + 8 * k < to; k++) v8_store(row + s + 8 * k, (v8f)(kept[k] & (v8i)v8_load(row + s + 8 * k)));
+  }
+}
+
+/* The same for gradients: a weight that is dropped gets a minus sign, and what comes to it from the result is zero. */
+static void mark_row(const dense *a, const block *at, int64_t i, float *weights, float *ds) {
+  int64_t from, to;
+  row_span(at, i, &from, &to);
+  const v8i minus = (v8i)v8_set(-0.0f);
+  for (int64_t s = from; s < to; s += 32) {
+    v8i kept[4];
+    dense_kept(a, at->b, at->h, at->t0 + i, s, kept);
+    for (int k = 0; k < 4 && s + 8 * k < to; k++) {
+      float *weight = weights + s + 8 * k, *d = ds + s + 8 * k;
+      v8_store(weight, (v8f)((v8i)v8_load(weight) | (~kept[k] & minus)));
+      v8_store(d, (v8f)(kept[k] & (v8i)(v8_load(d) * a->keep)));
+    }
+  }
 }
 
 /* Queries of head h in sequence b: blocks part, part + parts, …. */
 static void attend_head(const dense *a, const plan *p, const ink_step *step, int64_t b, int64_t h, int64_t part, int64_t parts,
                         float *memory) {
   const int64_t D = a->D, g = h / a->group, key_stride = a->G * D, query_stride = a->H * D;
-  const ink_tensor *sinks = step->input_count > 3 ? step->input[3] : NULL;
-  const float *sink = sinks ? (const float *)sinks->data + h : NULL;
   float *keys = memory, *values = keys + p->keys * p->width, *queries = values + p->keys * p->width;
   float *factor = queries + p->rows * p->width, *scores = factor + p->rows * p->width;
   const int64_t at_keys = (b * a->S * a->G + g) * D;
   pack_across((const float *)step->input[1]->data + at_keys, key_stride, a->S, D, keys);
   pack_along((const float *)step->input[2]->data + at_keys, key_stride, a->S, p->keys, D, 1.0f, values);
   for (int64_t t = part * p->rows; t < a->T; t += parts * p->rows) {
-    const block at = {t, a->T - t < p->rows ? a->T - t : p->rows, p->rows};
+    block at;
+    read_block(a, p, b, h, t, &at);
     const int64_t at_queries = ((b * a->T + t) * a->H + h) * D;
     pack_rows((const float *)step->input[0]->data + at_queries, query_stride, at.count, p->rows, D, a->scale, queries);
     product_across(a, p, &at, queries, keys, scores);
     for (int64_t i = 0; i < at.count; i++) {
-      const float sum = weigh_row(a, p, t + i, sink, scores + i * p->stride, NULL, NULL);
+      const float sum = weigh_row(a, &at, i, scores + i * p->stride, NULL, NULL);
       factor[i] = sum == 0.0f ? 0.0f : 1.0f / sum;
+      if (!a->key) continue;
+      drop_row(a, &at, i, scores + i * p->stride);
+      factor[i] *= a->keep;
     }
     product_along(a, p, &at, scores, values, factor, (float *)step->output->data + at_queries, query_stride);
   }
 }
 
-static void attend_long(const dense *a, const ink_step *step, const ink_worker *worker);
-
 void INK_NAME(ink_attention)(const ink_step *step, const ink_worker *worker) {
-  const dense a = read_dense(step);
+  const dense a = dense_read(step, 4);
   const plan p = plan_blocks(&a, 0);
   if (!p.fits) {
-    attend_long(&a, step, worker);
+    INK_NAME(ink_attention_long)(step, worker);
     return;
   }
   /* heads are shared out whole where there are enough of them, else in blocks of queries */
@@ -268,11 +310,12 @@ typedef struct {
 /* Gradients of head h's queries in sequence b, and their part in those of its keys and values. */
 static void grad_head(const dense *a, const plan *p, const ink_step *step, int64_t b, int64_t h, const space *w, float *dsink) {
   const int64_t D = a->D, stride = a->H * D;
-  const float *sink = step->input[3] ? (const float *)step->input[3]->data + h : NULL;
+  const int drops = a->key != NULL;
   float factor[BLOCK_ROWS + INK_TILE_M];
   for (int64_t i = 0; i < p->rows; i++) factor[i] = a->scale;
   for (int64_t t = 0; t < a->T; t += p->rows) {
-    const block at = {t, a->T - t < p->rows ? a->T - t : p->rows, p->rows};
+    block at;
+    read_block(a, p, b, h, t, &at);
     const int64_t begin = ((b * a->T + t) * a->H + h) * D;
     const float *q = (const float *)step->input[0]->data + begin, *dy = (const float *)step->input[4]->data + begin;
     pack_rows(q, stride, at.count, p->rows, D, a->scale, w->queries);
@@ -283,11 +326,11 @@ static void grad_head(const dense *a, const plan *p, const ink_step *step, int64
     product_across(a, p, &at, w->dys, w->values, w->ds);
     for (int64_t i = 0; i < at.count; i++) {
       float *weights = w->p + i * p->stride, *ds = w->ds + i * p->stride, *slope = a->softcap > 0.0f ? w->slope + i * p->stride : NULL;
-      int64_t first, last;
-      seen(a, t + i, &first, &last);
       float term;
-      const float sum = weigh_row(a, p, t + i, sink, weights, slope, &term), inverse = sum == 0.0f ? 0.0f : 1.0f / sum;
-      const int64_t from = first & ~(int64_t)7, to = (last + 7) & ~(int64_t)7;
+      const float sum = weigh_row(a, &at, i, weights, slope, &term), inverse = sum == 0.0f ? 0.0f : 1.0f / sum;
+      int64_t from, to;
+      row_span(&at, i, &from, &to);
+      if (drops) mark_row(a, &at, i, weights, ds);
       v8f part[2] = {v8_zero(), v8_zero()};
       for (int64_t s = from, odd = 0; s < to; s += 8, odd ^= 1) {
         const v8f x = v8_load(weights + s) * inverse;
@@ -295,15 +338,15 @@ static void grad_head(const dense *a, const plan *p, const ink_step *step, int64
         part[odd] = v8_fma(x, v8_load(ds + s), part[odd]);
       }
       const float mean = v8_sum(part[0] + part[1]);
-      if (sink) *dsink -= term * inverse * mean;
+      if (a->sinks) *dsink -= term * inverse * mean;
       for (int64_t s = from; s < to; s += 8) {
-        v8f x = v8_load(weights + s) * (v8_load(ds + s) - mean);
+        const v8f weight = v8_load(weights + s);
+        v8f x = (drops ? v8_abs(weight) : weight) * (v8_load(ds + s) - mean);
         if (slope) x *= v8_load(slope + s);
         v8_store(ds + s, x);
+        if (drops) v8_store(weights + s, v8_select((v8i)weight < 0, v8_zero(), weight * a->keep));
       }
-      const int64_t low = from < SLACK ? 0 : from - SLACK, high = to + SLACK < p->stride ? to + SLACK : p->stride;
-      memset(ds + low, 0, (size_t)(from - low) * sizeof *ds);
-      memset(ds + to, 0, (size_t)(high - to) * sizeof *ds);
+      clear_around(a, &at, ds, from, to);
     }
     product_along(a, p, &at, w->ds, w->key_rows, factor, (float *)step->output->data + begin, stride);
     product_down(a, p, &at, w->p, w->dy_rows, w->dv);
@@ -340,17 +383,15 @@ static void grad_group(const dense *a, const plan *p, const ink_step *step, int6
   }
 }
 
-static void grad_long(const dense *a, const ink_step *step, const ink_worker *worker);
-
 void INK_NAME(ink_attention_grad)(const ink_step *step, const ink_worker *worker) {
-  const dense a = read_dense(step);
+  const dense a = dense_read(step, 5);
   const plan p = plan_blocks(&a, 1);
   if (!p.fits) {
-    grad_long(&a, step, worker);
+    INK_NAME(ink_attention_grad_long)(step, worker);
     return;
   }
   float *memory = (float *)(void *)worker->scratch;
-  if (!step->input[3]) {
+  if (!a.sinks) {
     for (int64_t unit = worker->index; unit < a.B * a.G; unit += worker->count) {
       grad_group(&a, &p, step, unit / a.G, unit % a.G, memory, NULL);
     }
@@ -361,149 +402,5 @@ void INK_NAME(ink_attention_grad)(const ink_step *step, const ink_worker *worker
   for (int64_t g = worker->index; g < a.G; g += worker->count) {
     for (int64_t h = g * a.group; h < (g + 1) * a.group; h++) dsinks[h] = 0.0f;
     for (int64_t b = 0; b < a.B; b++) grad_group(&a, &p, step, b, g, memory, dsinks);
-  }
-}
-
-/* ---- sequences too long for a thread's scratch ---- */
-
-typedef struct {
-  attend_state total[ATTEND_QUERIES], chunk[ATTEND_QUERIES];
-  float scores[ATTEND_QUERIES][ATTEND_BLOCK];
-  const float *q[ATTEND_QUERIES];
-  int64_t first[ATTEND_QUERIES], last[ATTEND_QUERIES];
-  int lo[ATTEND_QUERIES], hi[ATTEND_QUERIES];
-  const void *keys[ATTEND_BLOCK], *values[ATTEND_BLOCK];
-} long_space;
-
-/* Queries [t0, t1) of head h in sequence b. */
-static void attend_tile(const dense *a, long_space *w, const float *q, const float *k, const float *v, const float *sinks, float *y,
-                        int64_t b, int64_t t0, int64_t t1, int64_t h) {
-  const int64_t D = a->D, g = h / a->group, stride = a->G * D;
-  const float *keys = k + (b * a->S * a->G + g) * D, *values = v + (b * a->S * a->G + g) * D;
-  const int count = (int)(t1 - t0);
-  int64_t begin = INT64_MAX, end = 0;
-  for (int i = 0; i < count; i++) {
-    w->q[i] = q + ((b * a->T + t0 + i) * a->H + h) * D;
-    seen(a, t0 + i, &w->first[i], &w->last[i]);
-    begin = w->first[i] < begin ? w->first[i] : begin;
-    end = w->last[i] > end ? w->last[i] : end;
-    attend_clear(&w->total[i], D);
-  }
-  for (int64_t c = begin / ATTEND_CHUNK * ATTEND_CHUNK; c < end; c += ATTEND_CHUNK) {
-    for (int i = 0; i < count; i++) attend_clear(&w->chunk[i], D);
-    for (int64_t p = c; p < c + ATTEND_CHUNK && p < end; p += ATTEND_BLOCK) {
-      for (int i = 0; i < count; i++) {
-        const int64_t lo = w->first[i] - p, hi = w->last[i] - p;
-        w->lo[i] = lo < 0 ? 0 : lo > ATTEND_BLOCK ? ATTEND_BLOCK : (int)lo;
-        w->hi[i] = hi < 0 ? 0 : hi > ATTEND_BLOCK ? ATTEND_BLOCK : (int)hi;
-      }
-      for (int64_t s = 0; s < ATTEND_BLOCK; s++) {
-        const int64_t at = p + s < end ? p + s : end - 1;
-        w->keys[s] = keys + at * stride;
-        w->values[s] = values + at * stride;
-      }
-      attend_block(w->chunk, w->q, count, w->lo, w->hi, w->keys, w->values, D, a->scale, a->softcap, w->scores, 0);
-    }
-    for (int i = 0; i < count; i++) if (w->chunk[i].sum != 0.0f) attend_merge(&w->total[i], &w->chunk[i], D);
-  }
-  for (int i = 0; i < count; i++) {
-    attend_finish(&w->total[i], sinks ? sinks + h : NULL, D, y + ((b * a->T + t0 + i) * a->H + h) * D);
-  }
-}
-
-static void attend_long(const dense *at, const ink_step *step, const ink_worker *worker) {
-  const dense a = *at;
-  const ink_tensor *sinks = step->input_count > 3 ? step->input[3] : NULL;
-  long_space *w = (long_space *)(void *)worker->scratch;
-  float *values = (float *)(void *)(worker->scratch + (sizeof(long_space) + 63) / 64 * 64);
-  for (int i = 0; i < ATTEND_QUERIES; i++) {
-    w->total[i].values = values + (2 * i) * a.D;
-    w->chunk[i].values = values + (2 * i + 1) * a.D;
-  }
-  int64_t unit = 0;
-  for (int64_t b = 0; b < a.B; b++) {
-    for (int64_t t = 0; t < a.T; t += ATTEND_QUERIES) {
-      const int64_t end = t + ATTEND_QUERIES < a.T ? t + ATTEND_QUERIES : a.T;
-      for (int64_t h = 0; h < a.H; h++, unit++) {
-        if (unit % worker->count != worker->index) continue;
-        attend_tile(&a, w, step->input[0]->data, step->input[1]->data, step->input[2]->data, sinks ? sinks->data : NULL,
-                    step->output->data, b, t, end, h);
-      }
-    }
-  }
-}
-
-static float dot(const float *a, const float *b, int64_t n) {
-  v8f sum = v8_zero();
-  int64_t i = 0;
-  for (; i + 8 <= n; i += 8) sum = v8_fma(v8_load(a + i), v8_load(b + i), sum);
-  if (i < n) sum = v8_fma(v8_load_part(a + i, n - i, 0.0f), v8_load_part(b + i, n - i, 0.0f), sum);
-  return v8_sum(sum);
-}
-
-/* y += factor * x */
-static void accumulate(float *y, float factor, const float *x, int64_t n) {
-  int64_t i = 0;
-  for (; i + 8 <= n; i += 8) v8_store(y + i, v8_fma(v8_set(factor), v8_load(x + i), v8_load(y + i)));
-  for (; i < n; i++) y[i] = ink_fma(factor, x[i], y[i]);
-}
-
-/* Gradients of everything that key head g touches. A key head belongs to one thread, which takes its queries in order, so sums over
- * queries and sequences do not depend on the number of threads. */
-static void grad_long(const dense *at, const ink_step *step, const ink_worker *worker) {
-  const dense a = *at;
-  const int64_t D = a.D;
-  const float *q = step->input[0]->data, *k = step->input[1]->data, *v = step->input[2]->data, *dy = step->input[4]->data;
-  const float *sinks = step->input[3] ? step->input[3]->data : NULL;
-  float *dq = step->output->data;
-  float *dk = dq + a.B * a.T * a.H * D, *dv = dk + a.B * a.S * a.G * D, *dsinks = dv + a.B * a.S * a.G * D;
-  float *p = (float *)(void *)worker->scratch, *slope = p + a.S, *dp = slope + a.S;
-  for (int64_t g = worker->index; g < a.G; g += worker->count) {
-    for (int64_t h = g * a.group; sinks && h < (g + 1) * a.group; h++) dsinks[h] = 0.0f;
-    for (int64_t b = 0; b < a.B; b++) {
-      for (int64_t s = 0; s < a.S; s++) {
-        float *row_k = dk + ((b * a.S + s) * a.G + g) * D, *row_v = dv + ((b * a.S + s) * a.G + g) * D;
-        for (int64_t d = 0; d < D; d++) row_k[d] = row_v[d] = 0.0f;
-      }
-      for (int64_t t = 0; t < a.T; t++) {
-        int64_t first, last;
-        seen(&a, t, &first, &last);
-        for (int64_t h = g * a.group; h < (g + 1) * a.group; h++) {
-          const int64_t query = ((b * a.T + t) * a.H + h) * D;
-          for (int64_t d = 0; d < D; d++) dq[query + d] = 0.0f;
-          float top = sinks ? sinks[h] : -__builtin_inff();
-          for (int64_t s = first; s < last; s++) {
-            float score = dot(q + query, k + ((b * a.S + s) * a.G + g) * D, D) * a.scale;
-            slope[s] = 1.0f;
-            if (a.softcap > 0.0f) {
-              const float squashed = v8_tanh(v8_set(score / a.softcap))[0];
-              score = a.softcap * squashed;
-              slope[s] = 1.0f - squashed * squashed;
-            }
-            p[s] = score;
-            top = score > top ? score : top;
-          }
-          const float sink = sinks ? ink_exp(sinks[h] - top) : 0.0f;
-          float total = sink, mean = 0.0f;
-          for (int64_t s = first; s < last; s++) {
-            p[s] = ink_exp(p[s] - top);
-            total += p[s];
-          }
-          for (int64_t s = first; s < last; s++) {
-            p[s] /= total;
-            dp[s] = dot(dy + query, v + ((b * a.S + s) * a.G + g) * D, D);
-            mean = ink_fma(p[s], dp[s], mean);
-          }
-          if (sinks) dsinks[h] -= sink / total * mean;
-          for (int64_t s = first; s < last; s++) {
-            const int64_t row = ((b * a.S + s) * a.G + g) * D;
-            const float ds = p[s] * (dp[s] - mean) * slope[s] * a.scale;
-            accumulate(dv + row, p[s], dy + query, D);
-            accumulate(dq + query, ds, k + row, D);
-            accumulate(dk + row, ds, q + query, D);
-          }
-        }
-      }
-    }
   }
 }

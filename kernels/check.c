@@ -40,8 +40,8 @@ static const arity arities[INK_OPCODE_COUNT] = {
   [INK_CROSS_ENTROPY_GRAD] = {3, 3, 1, 0, 0},
   [INK_ROPE_TABLE] = {2, 2, 0, 1, 0},
   [INK_ROPE] = {2, 2, 2, 0, 0},
-  [INK_ATTENTION] = {3, 4, 1, 2, 8},
-  [INK_ATTENTION_GRAD] = {5, 5, 1, 2, 8},
+  [INK_ATTENTION] = {3, 6, 1, 3, 8 | 16 | 32},
+  [INK_ATTENTION_GRAD] = {5, 7, 1, 3, 8 | 32 | 64},
   [INK_KV_WRITE] = {3, 3, 0, 0, 0},
   [INK_PAGED_ATTENTION] = {6, 7, 1, 2, 64},
   [INK_RANDOM] = {1, 1, 0, 0, 0},
@@ -305,6 +305,14 @@ static const char *check_attention(const call *c) {
   const char *text = check_heads(q->dim[2], k->dim[2], q->dim[3], c->step->input_count > 3 ? c->in[3] : NULL);
   if (text) return text;
   NEEDS(c->step->ints[0] >= 0, "negative window");
+  const float dropout = c->step->floats[2];
+  NEEDS(dropout >= 0.0f && dropout < 1.0f, "dropout is a share below 1");
+  const int extra = c->step->opcode == INK_ATTENTION ? 4 : 5;
+  const ink_source *first_key = c->step->input_count > extra ? c->in[extra] : NULL;
+  const ink_source *key = c->step->input_count > extra + 1 ? c->in[extra + 1] : NULL;
+  NEEDS(!first_key || (is_i32(first_key) && first_key->rank == 2 && same_dims(first_key, 0, q, 0, 2)), "first keys of another shape");
+  NEEDS(!key || (is_i32(key) && key->rank == 1 && key->dim[0] == 4), "a key is four i32");
+  NEEDS(key || dropout == 0.0f, "dropout without a key");
   if (c->step->opcode == INK_ATTENTION) NEEDS(same_shape(q, c->out), "result of another shape");
   else NEEDS(is_f32(c->in[4]) && same_shape(c->in[4], q) && c->out->rank == 1, "gradient of another shape");
   return NULL;

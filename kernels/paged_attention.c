@@ -68,8 +68,8 @@ static void attend_tile(const paged *a, space *w, int64_t n0, int64_t n1, int64_
         w->keys[s] = (const char *)a->keys + (size_t)at * element;
         w->values[s] = (const char *)a->values + (size_t)at * element;
       }
-      if (a->half) attend_block(w->chunk, w->q, count, w->lo, w->hi, w->keys, w->values, D, a->scale, a->softcap, w->scores, 1);
-      else attend_block(w->chunk, w->q, count, w->lo, w->hi, w->keys, w->values, D, a->scale, a->softcap, w->scores, 0);
+      if (a->half) attend_block(w->chunk, w->q, count, w->lo, w->hi, w->keys, w->values, D, a->scale, a->softcap, w->scores, NULL, 1);
+      else attend_block(w->chunk, w->q, count, w->lo, w->hi, w->keys, w->values, D, a->scale, a->softcap, w->scores, NULL, 0);
     }
     for (int i = 0; i < count; i++) if (w->chunk[i].sum != 0.0f) attend_merge(&w->total[i], &w->chunk[i], D);
   }

@@ -24,6 +24,7 @@ const COMMON = [
   'loss',
   'rope',
   'attention',
+  'attention_long',
   'paged_attention',
   'kv',
   'random',

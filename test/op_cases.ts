@@ -320,6 +320,48 @@ const attentionBlocks: readonly (readonly [AttentionShape, boolean, AttentionAtt
   [{ b: 1, t: 3, s: 2600, h: 1, g: 1, d: 128 }, true, { scale: 0.1, window: 0, softcap: 0 }],
 ];
 
+/** Dense attention inside documents, and with weights dropped: small, in several blocks, and in sequences too long for tiles. */
+function denseCases(one: typeof learn): [(CaseInput | null)[], OpAttrs['attention']][] {
+  const key = ids([4], list(3, 1, 4, 1));
+  const documents = ({ b, t }: AttentionShape, length: number, ahead = 0) =>
+    ids([b, t], (i) => ahead + Math.floor(((i % t) + Math.floor(i / t) * 3) / length) * length - Math.floor(i / t) * 3);
+  const inputs = (shape: AttentionShape, sinks: boolean, firstKey: CaseInput | null, random: CaseInput | null) => [
+    ...attentionInputs(shape, sinks, shape.t > 20 ? given : one),
+    ...(sinks ? [] : [null]),
+    firstKey,
+    random,
+  ];
+  const small = { b: 2, t: 9, s: 9, h: 4, g: 2, d: 5 };
+  const more = { b: 2, t: 5, s: 14, h: 2, g: 1, d: 8 };
+  const blocks = { b: 2, t: 150, s: 150, h: 2, g: 1, d: 20 };
+  const long = { b: 1, t: 70, s: 2600, h: 2, g: 1, d: 128 };
+  return [
+    [inputs(small, false, documents(small, 4), null), plain],
+    [inputs(small, true, documents(small, 3), null), { scale: 0.4, window: 3, softcap: 2 }],
+    // first keys in no order, before the first key and after the last that is seen
+    [inputs(small, false, ids([2, 9], list(0, -7, 2, 1, 4, 9, 3, 40, 2)), null), plain],
+    [inputs(more, true, documents(more, 2, 9), null), { ...plain, window: 6 }],
+    [inputs(small, false, null, key), { ...plain, dropout: 0.3 }],
+    [inputs(small, true, documents(small, 5), key), { scale: 0.4, window: 4, softcap: 2, dropout: 0.5 }],
+    [inputs(more, true, null, key), { ...plain, dropout: 0.75 }],
+    [inputs(small, false, null, key), plain],
+    [inputs(blocks, false, documents(blocks, 37), null), plain],
+    [
+      inputs(
+        blocks,
+        false,
+        ids([2, 150], (i) => (i * 53) % 150),
+        null,
+      ),
+      { ...plain, scale: 0.2 },
+    ],
+    [inputs(blocks, true, documents(blocks, 61), key), { scale: 0.2, window: 50, softcap: 3, dropout: 0.1 }],
+    [inputs(blocks, false, null, key), { ...plain, scale: 0.2, dropout: 0.2 }],
+    [inputs(long, true, documents(long, 33, 2530), null), { ...plain, scale: 0.1 }],
+    [inputs(long, false, null, key), { ...plain, scale: 0.1, softcap: 4, dropout: 0.25 }],
+  ];
+}
+
 const [pages, pageSize, longestTable] = [13, 4, 5];
 
 function pagedCase(
@@ -1133,6 +1175,16 @@ export const opCases: OpCases = {
   siluGrad: unary({ relative: 3e-6, absolute: 3e-7 }),
 };
 
+/** Cases that came later, after all others for the same reason. */
+const laterCases: { readonly [K in OpName]?: readonly OpCase<K>[] } = {
+  attention: denseCases(learn).map(([inputs, attrs]) => ({ inputs, attrs })),
+  attentionGrad: denseCases(given).map(([[q, k, v, sinks, ...extras], attrs]) => ({
+    inputs: [q, k, v, sinks, q, ...extras],
+    attrs,
+  })),
+  random: [{ inputs: [ids([4], list(11, 12, 13, 14))], attrs: { shape: [3, 1000] } }],
+};
+
 /** Every case with the name of its op, for loops that treat all ops alike. */
 export interface AnyCase {
   readonly op: OpName;
@@ -1146,13 +1198,19 @@ export interface AnyCase {
 }
 
 export function allCases(which: 'cases' | 'bench' = 'cases'): AnyCase[] {
-  return (Object.keys(opCases) as OpName[]).flatMap((op) => {
+  const named = (op: OpName, list: readonly OpCase<OpName>[]) => {
     const entry = opCases[op] as OpEntry<OpName>;
-    return entry[which].map((one): AnyCase => {
+    return list.map((one): AnyCase => {
       const { inputs, attrs, dims = [{}], rows, flops, tolerance = entry.tolerance } = one;
       return { op, name: `${op} ${describe(one)}`, tolerance, inputs, attrs, dims, rows, flops };
     });
-  });
+  };
+  const first = (Object.keys(opCases) as OpName[]).flatMap((op) => named(op, (opCases[op] as OpEntry<OpName>)[which]));
+  if (which === 'bench') return first;
+  const later = (Object.keys(laterCases) as OpName[]).flatMap((op) =>
+    named(op, laterCases[op] as readonly OpCase<OpName>[]),
+  );
+  return [...first, ...later];
 }
 
 function describe({ inputs, attrs }: OpCase<OpName>): string {

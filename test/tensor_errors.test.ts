@@ -41,6 +41,7 @@ const binary: readonly Refusal<'add'>[] = [
 const none = { transposeA: false, transposeB: false };
 const byRows = { transposeA: false, transposeB: true };
 const attention = { scale: 1, window: 0, softcap: 0 };
+const heads = [x(1, 3, 4, 8), x(1, 3, 4, 8), x(1, 3, 4, 8)] as const;
 const adam = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0 };
 const layer = { kind: 'layer', eps: 1e-5, weightOffset: 0 } as const;
 
@@ -221,11 +222,16 @@ const refusals: Refusals = {
     [[x(1, 3, 4, 8), x(1, 2, 4, 8), x(1, 2, 4, 8)], attention, /3 queries are more than the 2 keys/],
     [[x(1, 3, 4, 8), x(1, 3, 4, 8), x(1, 3, 4, 8), x(3)], attention, /sinks are f32 \(4\), not f32\(3\)/],
     [[x(1, 3, 4, 8), t('f16', 1, 3, 4, 8), t('f16', 1, 3, 4, 8)], attention, /works on f32/],
+    [[...heads, null, i(3, 1)], attention, /first keys are i32 \(B,T\), not i32\(3, 1\)/],
+    [[...heads, null, x(1, 3)], attention, /first keys are i32 \(B,T\), not f32\(1, 3\)/],
+    [[...heads, null, null, i(3)], { ...attention, dropout: 0.1 }, /the key is i32 \(4\)/],
+    [[...heads, null, null, i(4)], { ...attention, dropout: 1 }, /dropout is a share below 1, not 1/],
+    [heads, { ...attention, dropout: 0.1 }, /dropout needs a key/],
   ],
   attentionGrad: [
     [[x(1, 3, 4, 8), x(1, 3, 4, 8), x(1, 3, 4, 8), null, x(1, 3, 4, 7)], attention, /dy has the shape of q/],
     [[x(n, 3, 4, 8), x(n, 3, 4, 8), x(n, 3, 4, 8), null, x(n, 3, 4, 8)], attention, /needs fixed shapes/],
-    [[x(1, 3, 4, 8), null, x(1, 3, 4, 8), null, x(1, 3, 4, 8)], attention, /takes 5 inputs/],
+    [[x(1, 3, 4, 8), null, x(1, 3, 4, 8), null, x(1, 3, 4, 8)], attention, /takes 5 to 7 inputs/],
   ],
   kvWrite: [
     [[x(5, 2, 4, 3), x(3, 2, 4), i(3)], {}, /\(3, 2, 4\) does not fit a cache f32\(5, 2, 4, 3\)/],

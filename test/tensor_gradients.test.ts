@@ -92,7 +92,7 @@ function languageModel() {
   const h = f.normalize(x, norm1, null, { kind: 'rms', eps: 1e-5, weightOffset: 1 });
   const heads = (w: Tensor, n: number) => f.reshape(f.linear(h, w), [B, T, n, D]);
   const [q, k] = [heads(wq, H), heads(wk, G)].map((part) => f.rope(part, table, false));
-  const attended = f.attention(q, k, heads(wv, G), sinks, { scale: D ** -0.5, window: 3, softcap: 4 });
+  const attended = f.attention(q, k, heads(wv, G), { sinks }, { scale: D ** -0.5, window: 3, softcap: 4 });
   const y = f.add(x, f.linear(f.reshape(attended, [B, T, H * D]), wo)); // (B, T, C)
   const z = f.normalize(y, norm2, bias, { kind: 'layer', eps: 1e-5, weightOffset: 0 });
   const out = f.add(y, f.linear(f.mul(f.silu(f.linear(z, gate)), f.linear(z, up)), down)); // (B, T, C)

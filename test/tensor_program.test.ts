@@ -126,9 +126,9 @@ describe('an encoded program', () => {
     expect(norm).toMatchObject({ ints: [1], floats: [0.5, 1], inputs: [0, -1, -1] });
     const q = f.input('q', 'f32', [1, 2, 1, 4]);
     const [attend] = read(
-      encodeProgram(compile({ y: f.attention(q, q, q, null, { scale: 0.5, window: 3, softcap: 8 }) })),
+      encodeProgram(compile({ y: f.attention(q, q, q, {}, { scale: 0.5, window: 3, softcap: 8 }) })),
     ).steps;
-    expect(attend).toMatchObject({ ints: [3], floats: [0.5, 8] });
+    expect(attend).toMatchObject({ ints: [3], floats: [0.5, 8, 0] });
     const y = f.clamp(f.add(f.sum(x, 2), f.affine(f.sum(x, 1), 2, 3)), -1, Number.POSITIVE_INFINITY);
     const { ints, floats } = read(encodeProgram(compile({ y }))).steps.at(-1)!;
     const { add, clamp } = elementwiseCodes;

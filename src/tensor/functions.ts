@@ -1,7 +1,7 @@
 /** The functions that build graphs: one for each op, and a few made of several. */
 import { ShapeError } from '../errors.ts';
 import type { DType } from './dtype.ts';
-import type { AttentionAttrs, OpAttrs, OpName } from './ops/attrs.ts';
+import type { AttentionAttrs, DenseAttentionAttrs, OpAttrs, OpName } from './ops/attrs.ts';
 import { opTable, rowOf } from './ops/table.ts';
 import { fixedDim, type Shape, sameShape, sizeOf } from './shape.ts';
 import { type OpOrigin, Tensor } from './tensor.ts';
@@ -168,19 +168,38 @@ export function rope(x: Tensor, table: Tensor, interleaved: boolean, inverse = f
   return apply('rope', [x, table], { interleaved, inverse });
 }
 
-/** Causal attention: q (B,T,H,D) over k, v (B,S,G,D). Query t is the (S-T+t)-th position. */
-export function attention(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor | null, attrs: AttentionAttrs): Tensor {
-  return apply('attention', [q, k, v, sinks], attrs);
+/** What dense attention may be given besides queries, keys and values. */
+export interface AttentionExtras {
+  /** (H): one more score of each head, without a value. */
+  readonly sinks?: Tensor | null;
+  /** (B,T) i32: the first key that each query may see; all before it unless given. */
+  readonly firstKey?: Tensor | null;
+  /** (4) i32: of the random numbers by which weights are dropped. */
+  readonly key?: Tensor | null;
+}
+
+/**
+ * Causal attention: q (B,T,H,D) over k, v (B,S,G,D). Query t is the (S-T+t)-th position. The weight of (b,h,t,s) is dropped where element
+ * (b,h,t,s) of `random(key, (B,H,T,S rounded up to 4))` is not above `attrs.dropout`.
+ */
+export function attention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  { sinks = null, firstKey = null, key = null }: AttentionExtras,
+  attrs: DenseAttentionAttrs,
+): Tensor {
+  return apply('attention', [q, k, v, sinks, ...(firstKey || key ? [firstKey, key] : [])], attrs);
 }
 export function attentionGrad(
   q: Tensor,
   k: Tensor,
   v: Tensor,
-  sinks: Tensor | null,
   dy: Tensor,
-  attrs: AttentionAttrs,
+  { sinks = null, firstKey = null, key = null }: AttentionExtras,
+  attrs: DenseAttentionAttrs,
 ): Tensor {
-  return apply('attentionGrad', [q, k, v, sinks, dy], attrs);
+  return apply('attentionGrad', [q, k, v, sinks, dy, ...(firstKey || key ? [firstKey, key] : [])], attrs);
 }
 
 /** Write x (N,G,D) into a cache (P,G,S,D) at `slots` = page * S + offset, in place; a negative slot is skipped. */

@@ -57,7 +57,7 @@ export function nextTokenObjective(
   const hidden = decoderHidden(config, parameter, {
     ids: batch.tokens,
     positions: batch.positions,
-    attend: ({ q, k, v, sinks, attrs }) => f.attention(q, k, v, sinks, attrs), // (B, T, H, D)
+    attend: ({ q, k, v, sinks, attrs }) => f.attention(q, k, v, { sinks }, attrs), // (B, T, H, D)
     drop: dropout && dropoutSites(dropout.rate, dropout.keys),
     onLayer: (x) => boundaries.push(x),
   }); // (B, T, C)

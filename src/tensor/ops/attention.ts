@@ -2,7 +2,8 @@
 import { ShapeError } from '../../errors.ts';
 import { formatShape, type Shape, sameShape, sizeMax, sizeOf } from '../shape.ts';
 import type { Tensor, TensorType } from '../tensor.ts';
-import type { AttentionAttrs, None, OpAttrs } from './attrs.ts';
+import type { AttentionAttrs, DenseAttentionAttrs, None, OpAttrs } from './attrs.ts';
+import { philox } from './lookup.ts';
 import type { OpRow, Value } from './row.ts';
 
 type Types = readonly (TensorType | null)[];
@@ -21,6 +22,16 @@ function checkSinks(op: string, sinks: TensorType | null | undefined, heads: Sha
   if (sinks && (sinks.dtype !== 'f32' || !sameShape(sinks.shape, [heads]))) {
     throw new ShapeError(op, `sinks are f32 (${heads}), not ${sinks.dtype}${formatShape(sinks.shape)}`);
   }
+}
+
+/** What dense attention may have besides: the first keys and the key of dropout. */
+function checkExtras(op: string, q: TensorType, [firstKey, key]: Types, { dropout = 0 }: DenseAttentionAttrs): void {
+  if (firstKey && (firstKey.dtype !== 'i32' || !sameShape(firstKey.shape, q.shape.slice(0, 2)))) {
+    throw new ShapeError(op, `first keys are i32 (B,T), not ${firstKey.dtype}${formatShape(firstKey.shape)}`);
+  }
+  if (key && (key.dtype !== 'i32' || !sameShape(key.shape, [4]))) throw new ShapeError(op, 'the key is i32 (4)');
+  if (!(dropout >= 0 && dropout < 1)) throw new ShapeError(op, `dropout is a share below 1, not ${dropout}`);
+  if (dropout > 0 && !key) throw new ShapeError(op, 'dropout needs a key');
 }
 
 function inferAttention(op: string, [q, k, v, sinks]: Types): TensorType {
@@ -61,27 +72,53 @@ function cap(score: number, softcap: number): { value: number; slope: number } {
   return { value: softcap * t, slope: 1 - t * t };
 }
 
-/** Call `f` for each (batch, query, head) of dense attention with the range of keys it sees. */
+/** A query of dense attention: where it lies, which keys it sees. */
+interface Query {
+  /** Of its first element. */
+  readonly at: number;
+  readonly head: number;
+  readonly first: number;
+  readonly last: number;
+  /** Where a key's first element lies. */
+  key(s: number): number;
+  /** What dropout makes of the weight of key s: a factor. */
+  kept(s: number): number;
+}
+
+/** Call `f` for each (batch, query, head) of dense attention. */
 function eachQuery(
   q: Value,
   k: Value,
-  window: number,
-  f: (at: { query: number; head: number; first: number; last: number; key: (s: number) => number }) => void,
+  [firstKey, key]: readonly (Value | null | undefined)[],
+  { window, dropout = 0 }: DenseAttentionAttrs,
+  f: (query: Query) => void,
 ): void {
   const [batches, steps, heads, width] = q.shape;
   const [, keys, groups] = k.shape;
+  const random = key && dropout > 0 ? key.data : null;
+  const [share, words] = [Math.fround(dropout), Math.ceil(keys / 4)];
   for (let b = 0; b < batches; b++) {
     for (let t = 0; t < steps; t++) {
       const last = keys - steps + t;
-      const first = window > 0 ? Math.max(0, last - window + 1) : 0;
+      const near = window > 0 ? Math.max(0, last - window + 1) : 0;
+      const first = Math.max(near, firstKey ? firstKey.data[b * steps + t] : 0);
       for (let h = 0; h < heads; h++) {
         const g = Math.floor(h / (heads / groups));
         f({
-          query: ((b * steps + t) * heads + h) * width,
+          at: ((b * steps + t) * heads + h) * width,
           head: h,
           first,
           last,
           key: (s) => ((b * keys + s) * groups + g) * width,
+          kept(s) {
+            if (!random) return 1;
+            const counter = ((b * heads + h) * steps + t) * words + Math.floor(s / 4);
+            const word = philox(
+              [counter | 0, Math.floor(counter / 2 ** 32), random[2], random[3]],
+              [random[0], random[1]],
+            )[s % 4];
+            return (word >>> 8) * 2 ** -24 > share ? 1 / (1 - dropout) : 0;
+          },
         });
       }
     }
@@ -96,6 +133,7 @@ function dot(a: ArrayLike<number>, i: number, b: ArrayLike<number>, j: number, n
 
 const attentionInts = ({ window }: AttentionAttrs) => [window];
 const attentionFloats = ({ scale, softcap }: AttentionAttrs) => [scale, softcap];
+const denseFloats = ({ scale, softcap, dropout = 0 }: DenseAttentionAttrs) => [scale, softcap, dropout];
 
 export const attentionRows = {
   ropeTable: {
@@ -164,43 +202,52 @@ export const attentionRows = {
   } satisfies OpRow<OpAttrs['rope']>,
 
   attention: {
-    arity: [3, 4],
-    infer: (inputs) => inferAttention('attention', inputs),
+    arity: [3, 6],
+    infer(inputs, attrs) {
+      const result = inferAttention('attention', inputs);
+      checkExtras('attention', inputs[0]!, inputs.slice(4), attrs);
+      return result;
+    },
     gradient({ f, inputs, attrs, grad }) {
-      const [q, k, v, sinks] = inputs as [Tensor, Tensor, Tensor, Tensor | null];
-      const flat = f.attentionGrad(q, k, v, sinks, grad, attrs);
+      const [q, k, v] = inputs as [Tensor, Tensor, Tensor];
+      const [sinks = null, firstKey = null, key = null] = inputs.slice(3);
+      const flat = f.attentionGrad(q, k, v, grad, { sinks, firstKey, key }, attrs);
       let start = 0;
-      return [q, k, v, sinks].map((part) => {
+      const parts = [q, k, v, sinks].map((part) => {
         if (!part) return null;
         const end = start + sizeMax(part.shape);
         const gradient = f.reshape(f.slice(flat, 0, start, end), part.shape);
         start = end;
         return gradient;
       });
+      return [...parts, null, null].slice(0, inputs.length);
     },
-    reference([q, k, v, sinks], { scale, window, softcap }) {
+    reference([q, k, v, sinks, ...extras], attrs) {
+      const { scale, softcap } = attrs;
       const width = q!.shape[3];
       const result = new Float64Array(q!.data.length);
-      eachQuery(q!, k!, window, ({ query, head, first, last, key }) => {
+      eachQuery(q!, k!, extras, attrs, ({ at, head, first, last, key, kept }) => {
         const scores = new Float64Array(Math.max(0, last - first + 1));
         for (let s = first; s <= last; s++) {
-          scores[s - first] = cap(scale * dot(q!.data, query, k!.data, key(s), width), softcap).value;
+          scores[s - first] = cap(scale * dot(q!.data, at, k!.data, key(s), width), softcap).value;
         }
         weigh(scores, sinks?.data[head]);
         for (let s = first; s <= last; s++) {
-          for (let d = 0; d < width; d++) result[query + d] += scores[s - first] * v!.data[key(s) + d];
+          const weight = scores[s - first] * kept(s);
+          for (let d = 0; d < width; d++) result[at + d] += weight * v!.data[key(s) + d];
         }
       });
       return result;
     },
-    kernel: { opcode: 'attention', ints: attentionInts, floats: attentionFloats },
-  } satisfies OpRow<AttentionAttrs>,
+    kernel: { opcode: 'attention', ints: attentionInts, floats: denseFloats },
+  } satisfies OpRow<DenseAttentionAttrs>,
 
   attentionGrad: {
-    arity: [5, 5],
+    arity: [5, 7],
     optional: 3,
-    infer([q, k, v, sinks, dy]) {
+    infer([q, k, v, sinks, dy, ...extras], attrs) {
       inferAttention('attentionGrad', [q, k, v, sinks]);
+      checkExtras('attentionGrad', q!, extras, attrs);
       if (dy!.dtype !== 'f32' || !sameShape(q!.shape, dy!.shape))
         throw new ShapeError('attentionGrad', 'dy has the shape of q');
       const shapes = [q, k, v, sinks].flatMap((t) => (t ? [t.shape] : []));
@@ -209,40 +256,42 @@ export const attentionRows = {
       return { dtype: 'f32', shape: [shapes.reduce((sum, shape) => sum + sizeMax(shape), 0)] };
     },
     gradient: 'second derivatives are not needed',
-    reference([q, k, v, sinks, dy], { scale, window, softcap }, [size]) {
+    reference([q, k, v, sinks, dy, ...extras], attrs, [size]) {
+      const { scale, softcap } = attrs;
       const width = q!.shape[3];
       const result = new Float64Array(size);
       const dq = result.subarray(0, q!.data.length);
       const dk = result.subarray(dq.length, dq.length + k!.data.length);
       const dv = result.subarray(dq.length + dk.length, dq.length + 2 * dk.length);
       const dsinks = result.subarray(dq.length + 2 * dk.length);
-      eachQuery(q!, k!, window, ({ query, head, first, last, key }) => {
+      eachQuery(q!, k!, extras, attrs, ({ at, head, first, last, key, kept }) => {
         const n = Math.max(0, last - first + 1);
         const slopes = new Float64Array(n);
         const p = new Float64Array(n);
         for (let i = 0; i < n; i++) {
-          const { value, slope } = cap(scale * dot(q!.data, query, k!.data, key(first + i), width), softcap);
+          const { value, slope } = cap(scale * dot(q!.data, at, k!.data, key(first + i), width), softcap);
           p[i] = value;
           slopes[i] = slope;
         }
         const sinkWeight = weigh(p, sinks?.data[head]);
-        const dp = Float64Array.from(p, (_, i) => dot(dy!.data, query, v!.data, key(first + i), width));
+        const factors = Float64Array.from(p, (_, i) => kept(first + i));
+        const dp = Float64Array.from(p, (_, i) => factors[i] * dot(dy!.data, at, v!.data, key(first + i), width));
         const mean = dot(dp, 0, p, 0, n);
         if (sinks) dsinks[head] -= sinkWeight * mean;
         for (let i = 0; i < n; i++) {
-          const at = key(first + i);
+          const row = key(first + i);
           const ds = p[i] * (dp[i] - mean) * slopes[i] * scale;
           for (let d = 0; d < width; d++) {
-            dv[at + d] += p[i] * dy!.data[query + d];
-            dq[query + d] += ds * k!.data[at + d];
-            dk[at + d] += ds * q!.data[query + d];
+            dv[row + d] += factors[i] * p[i] * dy!.data[at + d];
+            dq[at + d] += ds * k!.data[row + d];
+            dk[row + d] += ds * q!.data[at + d];
           }
         }
       });
       return result;
     },
-    kernel: { opcode: 'attentionGrad', ints: attentionInts, floats: attentionFloats },
-  } satisfies OpRow<AttentionAttrs>,
+    kernel: { opcode: 'attentionGrad', ints: attentionInts, floats: denseFloats },
+  } satisfies OpRow<DenseAttentionAttrs>,
 
   kvWrite: {
     arity: [3, 3],

@@ -49,6 +49,12 @@ export interface AttentionAttrs {
   readonly softcap: number;
 }
 
+/** Of dense attention alone, which training uses. */
+export interface DenseAttentionAttrs extends AttentionAttrs {
+  /** Share of the weights that are set to 0 by random numbers, the others growing to make up for it; 0 unless given. */
+  readonly dropout?: number;
+}
+
 export type UnaryAttrs = { readonly [K in UnaryOp]: None };
 export type BinaryAttrs = { readonly [K in BinaryOp]: None };
 
@@ -95,8 +101,8 @@ export interface OpAttrs extends UnaryAttrs, BinaryAttrs {
   readonly ropeTable: { readonly scale: number };
   readonly rope: { readonly interleaved: boolean; readonly inverse: boolean };
 
-  readonly attention: AttentionAttrs;
-  readonly attentionGrad: AttentionAttrs;
+  readonly attention: DenseAttentionAttrs;
+  readonly attentionGrad: DenseAttentionAttrs;
   readonly kvWrite: None;
   readonly pagedAttention: AttentionAttrs;
 
