@@ -72,9 +72,35 @@ describe('a run', () => {
     expect(rest[0]).toMatchObject({ type: 'start', step: 7 });
     expect(lossesOf([...first, ...rest])).toEqual(lossesOf(expected));
     expect(weightsOf(parts).equals(weightsOf(whole))).toBe(true);
+    expect(readRun(parts).info.settings).toMatchObject({ cross_document_attention: true });
     // More steps for a run that is over.
     const more = await run({ resume: parts, fields: { max_steps: 14 } });
     expect(more.at(-1)).toMatchObject({ type: 'end', reason: 'finished', step: 14 });
+  });
+});
+
+describe('documents that do not see each other', () => {
+  it('are recorded as the way of the run, and kept when it is resumed', async () => {
+    const lines = Array.from({ length: 80 }, (_, i) =>
+      JSON.stringify({ text: `${'海上明月共潮生'.slice(i % 5)}${i}` }),
+    );
+    const data = join(root, 'poems.jsonl');
+    writeFileSync(data, lines.join('\n'));
+    const own = { ...tiny, data, cross_document_attention: false };
+    const [whole, parts, across] = ['inside', 'inside-parts', 'across'].map((name) => join(root, name));
+    const expected = await run({ ...own, out: whole });
+    const controller = new AbortController();
+    const first = await run({ ...own, out: parts, signal: controller.signal }, (event) => {
+      if (event.type === 'step' && event.step === 6) controller.abort();
+    });
+    const rest = await run({ resume: parts, threads: 1 });
+    expect(lossesOf([...first, ...rest])).toEqual(lossesOf(expected));
+    expect(weightsOf(parts).equals(weightsOf(whole))).toBe(true);
+    const { info } = readRun(parts);
+    expect(info.settings).toMatchObject({ cross_document_attention: false });
+    expect(info.request).toMatchObject({ cross_document_attention: false });
+    expect(lossesOf(await run({ ...tiny, data, out: across }))).not.toEqual(lossesOf(expected));
+    await expect(run({ resume: parts, cross_document_attention: true })).rejects.toThrow(/cross_document_attention/);
   });
 });
 

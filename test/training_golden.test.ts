@@ -82,7 +82,7 @@ describe.each(['gpt2', 'llama'])('%s', (kind) => {
     const parameters = specs.map(({ name, shape }) => f.parameter(name, 'f32', shape));
     const byName = new Map(specs.map(({ name }, i) => [name, parameters[i]]));
     const batch = batchOf(run.input_ids[0], run.labels[0]);
-    const inputs = batchInputs(batch.batch_size, batch.block_size);
+    const inputs = batchInputs(batch);
     const { loss } = nextTokenObjective(config, (name) => byName.get(name), inputs);
     const grads = gradients(loss, parameters);
     const plan = compile({ loss, ...Object.fromEntries(specs.map(({ name }, i) => [`d ${name}`, grads[i]])) });

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Backend } from '../src/backends/backend.ts';
 import { readConfig } from '../src/models/index.ts';
-import { BatchStream } from '../src/training/data/index.ts';
+import { type Batch, BatchStream } from '../src/training/data/index.ts';
 import { MemoryTokens } from '../src/training/data/token_source.ts';
 import { initialize } from '../src/training/initialize.ts';
 import { type StepSettings, TrainingStep, trainingPlans } from '../src/training/step.ts';
@@ -61,6 +61,74 @@ async function learn(backend: Backend, own: Partial<StepSettings> = {}, steps = 
 }
 
 const [fastest] = compiled;
+
+describe('without attention across documents', () => {
+  // Documents of 3 to 13 tokens: windows of 16 hold pieces of several.
+  const lengths = Array.from({ length: 48 }, (_, i) => 3 + ((i * 5) % 11));
+  const starts = lengths.map((_, i) => lengths.slice(0, i).reduce((a, b) => a + b, 0));
+  const documents = new MemoryTokens(tokens, Float64Array.from(starts));
+  const own = { ...settings, cross_document_attention: false };
+
+  /** The pieces of a batch's documents, each in a row of its own, as batches of the same shape. */
+  function apart(batch: Batch): Batch[] {
+    const T = batch.block_size;
+    const starts: number[] = [];
+    for (let i = 0; i < batch.tokens.length; i++) if (batch.positions![i] === 0) starts.push(i);
+    return Array.from({ length: Math.ceil(starts.length / batch.batch_size) }, (_, at) => {
+      const rows = {
+        tokens: new Int32Array(batch.tokens.length),
+        targets: new Int32Array(batch.tokens.length).fill(-100),
+        documents: new Int32Array(batch.tokens.length),
+      };
+      for (let row = 0; row < batch.batch_size; row++) {
+        const from = starts[at * batch.batch_size + row];
+        if (from === undefined) continue;
+        const next = starts.find((start) => start > from) ?? batch.tokens.length;
+        const to = Math.min(next, (Math.floor(from / T) + 1) * T);
+        rows.tokens.set(batch.tokens.subarray(from, to), row * T);
+        rows.targets.set(batch.targets.subarray(from, to), row * T);
+      }
+      return { ...batch, ...rows, positions: undefined };
+    });
+  }
+
+  it.each([reference, fastest])(
+    'packed documents have the loss and the gradients of each alone ($name)',
+    async (choice) => {
+      if (choice.missing) return;
+      const stream = new BatchStream([{ source: documents, weight: 1 }], { ...own, batch_size: 3, block_size: 16 });
+      const packed = stream.batch(0);
+      expect(new Set(packed.documents!).size).toBeGreaterThan(2);
+      const parts = apart(packed);
+      const plain = { optimizer: 'sgd', momentum: 0, weight_decay: 0, grad_clip: 0 } as const;
+      const learnFrom = async (batches: readonly Batch[], crosses: boolean) => {
+        const step = new TrainingStep(choice.make(1), config, {
+          ...own,
+          ...plain,
+          cross_document_attention: crosses,
+          gradient_accumulation_steps: batches.length,
+        });
+        initialize(step, { seed: 1, initializer_range: 0.2 });
+        let nats = 0;
+        for (const batch of batches) nats += (await step.evaluate(batch)).nats;
+        const { loss, targets } = await step.run(0, batches, { learning_rate: 1 });
+        return { nats, loss, targets, weights: await step.read('layers.0.attention.k.weight') };
+      };
+      const [together, alone, mixed] = [
+        await learnFrom([packed], false),
+        await learnFrom(parts, true),
+        await learnFrom([packed], true),
+      ];
+      expect(together.targets).toBe(alone.targets);
+      expect(together.nats / alone.nats).toBeCloseTo(1, 6);
+      expect(together.loss / alone.loss).toBeCloseTo(1, 6);
+      expect(Math.abs(mixed.loss - together.loss)).toBeGreaterThan(1e-3);
+      together.weights.forEach((x, i) => {
+        expect(Math.abs(x - alone.weights[i])).toBeLessThan(1e-5);
+      });
+    },
+  );
+});
 
 describe.skipIf(fastest.missing)('a run', () => {
   it.each(['adamw', 'muon', 'sgd'] as const)(

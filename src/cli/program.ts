@@ -160,6 +160,12 @@ export function buildProgram(): Command {
       new Option('--validation_by <how>', 'the last tokens, or whole documents').choices(['tokens', 'documents']),
     )
     .addOption(new Option('--order <how>', 'windows anywhere, or each once an epoch').choices(['random', 'epoch']))
+    .addOption(
+      new Option(
+        '--cross_document_attention <true|false>',
+        'a token sees documents before its own (default: true)',
+      ).argParser(truth),
+    )
     .addOption(new Option('--precision <name>', 'of products (default: float32)').choices(['float32', 'bfloat16']))
     .option('--recompute', 'compute layers again for their gradients, to save memory')
     .addOption(new Option('--label_smoothing <n>', 'weight of all other tokens in the target').argParser(fraction))
@@ -294,6 +300,11 @@ function fraction(text: string): number {
   const value = Number(text);
   if (text.trim() !== '' && value >= 0 && value < 1) return value;
   throw new InvalidArgumentError('It has to be a number from 0 to below 1.');
+}
+
+function truth(text: string): boolean {
+  if (/^(true|false)$/.test(text)) return text === 'true';
+  throw new InvalidArgumentError('It has to be true or false.');
 }
 
 /** "90s", "30m", "8h", "1h30m", or a number of seconds. */

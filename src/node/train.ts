@@ -50,6 +50,8 @@ export interface RunSettings {
   readonly patience?: number;
   readonly explosion_factor?: number;
   readonly order?: WindowOrder;
+  /** Whether a token sees the documents before its own in a window, as in GPT. False: positions count from the start of each. Default true. */
+  readonly cross_document_attention?: boolean;
   readonly precision?: TrainingPrecision;
   readonly recompute?: boolean;
   readonly label_smoothing?: number;
@@ -118,8 +120,8 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
   });
   const { fields, config, decoder, training } = resolved;
   const { block_size, initializer_range } = fields;
-  const { precision = 'float32', recompute = false, seed = 0 } = request;
-  assertFits(decoder, { ...training, block_size, precision, recompute }, machineMemory());
+  const { precision = 'float32', recompute = false, seed = 0, cross_document_attention = true } = request;
+  assertFits(decoder, { ...training, block_size, precision, recompute, cross_document_attention }, machineMemory());
 
   const corpus = await openCorpus({
     sources: request.data,
@@ -143,6 +145,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
       ...training,
       block_size,
       seed,
+      cross_document_attention,
       precision,
       recompute,
       label_smoothing: request.label_smoothing,
@@ -158,7 +161,15 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
       createRun(out, {
         ...start,
         preset: request.model,
-        settings: { ...fields, ...settings, block_size, precision, recompute, ...runSettingsOf(request) },
+        settings: {
+          ...fields,
+          ...settings,
+          block_size,
+          cross_document_attention,
+          precision,
+          recompute,
+          ...runSettingsOf(request),
+        },
         request: request as unknown as Record<string, unknown>,
         data: [
           { name: 'tokens', hash: `sha256:${corpus.hashes.data}`, tokens: corpus.tokens },
@@ -231,13 +242,13 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
 
 /** The data as batches, and the windows of evaluation; null where nothing is set apart. */
 function openBatches(
-  { order = 'random', eval_windows }: RunSettings,
+  { order = 'random', eval_windows, cross_document_attention }: RunSettings,
   { batch_size, gradient_accumulation_steps }: TrainingDefaults,
   corpus: DiskCorpus,
   block_size: number,
   seed: number,
 ): { readonly batches: BatchStream; readonly evaluation: EvaluationBatches | null } {
-  const shape = { batch_size, block_size };
+  const shape = { batch_size, block_size, cross_document_attention };
   const windows = eval_windows ?? EVALUATION_BATCHES * batch_size;
   return {
     batches: new BatchStream(corpus.train, { ...shape, seed, order, gradient_accumulation_steps }),
@@ -302,6 +313,7 @@ const RUN_SETTINGS = [
   'patience',
   'explosion_factor',
   'order',
+  'cross_document_attention',
   'precision',
   'recompute',
   'label_smoothing',

@@ -1,9 +1,18 @@
 /** Dropout: activations set to 0 by random numbers that are a function of (seed, step, micro-step, place in the model, element). */
 import { f, type Tensor } from '../tensor/index.ts';
 
-/** Places of a decoder that drop: after the embedding, after attention and after the feed-forward part of each layer. */
+/** Places of a decoder that drop: after the embedding, after attention and after the feed-forward part of each layer, in each attention. */
 export function dropoutPlaces(layers: number): number {
-  return 1 + 2 * layers;
+  return 1 + 3 * layers;
+}
+
+function keyOf(keys: Tensor, place: number): Tensor {
+  return f.reshape(f.slice(keys, 0, place, place + 1), [4]);
+}
+
+/** The key by which the attention of a layer drops weights: these places come after all others. */
+export function attentionKey(keys: Tensor, layers: number, layer: number): Tensor {
+  return keyOf(keys, 1 + 2 * layers + layer);
 }
 
 /**
@@ -13,9 +22,7 @@ export function dropoutPlaces(layers: number): number {
 export function dropoutSites(rate: number, keys: Tensor): (x: Tensor) => Tensor {
   let place = 0;
   return (x) => {
-    const key = f.reshape(f.slice(keys, 0, place, place + 1), [4]);
-    place++;
-    const kept = f.greater(f.random(key, x.shape), f.constant([rate], [1]));
+    const kept = f.greater(f.random(keyOf(keys, place++), x.shape), f.constant([rate], [1]));
     return f.mul(x, f.affine(kept, 1 / (1 - rate), 0));
   };
 }

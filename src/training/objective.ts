@@ -6,7 +6,7 @@ import { decoderHidden, decoderLogits, type ParameterLookup } from '../models/de
 import type { DecoderConfig } from '../models/index.ts';
 import { f, type Tensor } from '../tensor/index.ts';
 import { IGNORED } from './data/index.ts';
-import { dropoutSites } from './dropout.ts';
+import { attentionKey, dropoutSites } from './dropout.ts';
 
 /** What a batch is, as tensors: all (B, T). */
 export interface BatchTensors {
@@ -15,10 +15,15 @@ export interface BatchTensors {
   /** What each target counts for in the sum; 0 where it is ignored. */
   readonly weights: Tensor;
   readonly positions: Tensor;
+  /** The first position of each one's document; null where attention crosses documents. */
+  readonly firstKeys: Tensor | null;
 }
 
 export interface ObjectiveOptions {
-  /** Share of activations that are set to 0 (Srivastava et al. 2014), with the keys of their random numbers; none without it. */
+  /**
+   * Share of activations, and of the weights of attention, that are set to 0 (Srivastava et al. 2014), with the keys of their random
+   * numbers; none without it.
+   */
   readonly dropout?: { readonly rate: number; readonly keys: Tensor };
   /** Weight of the uniform distribution in the target (Szegedy et al. 2016); 0 unless given. */
   readonly label_smoothing?: number;
@@ -36,13 +41,22 @@ export interface Objective {
 }
 
 /** The batch's tensors as inputs of a graph. */
-export function batchInputs(batch_size: number, block_size: number): BatchTensors {
+export function batchInputs({
+  batch_size,
+  block_size,
+  cross_document_attention = true,
+}: {
+  readonly batch_size: number;
+  readonly block_size: number;
+  readonly cross_document_attention?: boolean;
+}): BatchTensors {
   const shape = [batch_size, block_size];
   return {
     tokens: f.input('tokens', 'i32', shape),
     targets: f.input('targets', 'i32', shape),
     weights: f.input('weights', 'f32', shape),
     positions: f.input('positions', 'i32', shape),
+    firstKeys: cross_document_attention ? null : f.input('first_keys', 'i32', shape),
   };
 }
 
@@ -57,7 +71,10 @@ export function nextTokenObjective(
   const hidden = decoderHidden(config, parameter, {
     ids: batch.tokens,
     positions: batch.positions,
-    attend: ({ q, k, v, sinks, attrs }) => f.attention(q, k, v, { sinks }, attrs), // (B, T, H, D)
+    attend({ layer, q, k, v, sinks, attrs }) {
+      const key = dropout ? attentionKey(dropout.keys, config.layers.length, layer) : null;
+      return f.attention(q, k, v, { sinks, firstKey: batch.firstKeys, key }, { ...attrs, dropout: dropout?.rate }); // (B, T, H, D)
+    },
     drop: dropout && dropoutSites(dropout.rate, dropout.keys),
     onLayer: (x) => boundaries.push(x),
   }); // (B, T, C)

@@ -111,7 +111,13 @@ export const presetFields: readonly FieldSpec[] = [
     max: 10,
   }),
 
-  row('training', 'dropout', 'number', ['share of values set to zero while training', '训练时置零的比例'], SHARE),
+  row(
+    'training',
+    'dropout',
+    'number',
+    ['share of activations and attention weights set to zero in training', '训练时激活与注意力权重置零的比例'],
+    SHARE,
+  ),
   row('training', 'optimizer', 'choice', ['how gradients become steps', '优化器'], {
     choices: ['adamw', 'muon', 'sgd'],
   }),

@@ -19,6 +19,8 @@ export interface StepSettings extends OptimizerSettings {
   readonly gradient_accumulation_steps: number;
   readonly dropout: number;
   readonly seed: number;
+  /** Whether a token sees all before it in its window, or only those of its own document. Default true. */
+  readonly cross_document_attention?: boolean;
   readonly label_smoothing?: number;
   readonly z_loss?: number;
   readonly precision?: TrainingPrecision;
@@ -132,7 +134,7 @@ export class TrainingStep {
       const weight = micro_weights === 'target' ? 1 / all : 1 / (counts[micro] * batches.length);
       const result = await this.learn.run({
         inputs: {
-          ...batchData(batch, all > 0 ? weight : 0),
+          ...batchData(batch, all > 0 ? weight : 0, this.settings),
           ...(this.settings.dropout > 0 ? { keys: dropoutKeys(this.settings.seed, step, micro, this.places) } : {}),
           ...(this.update ? { keep: Float32Array.of(micro > 0 ? 1 : 0) } : stepInputs),
         },
@@ -155,7 +157,7 @@ export class TrainingStep {
     const targets = countTargets(batch.targets);
     if (targets === 0) return { nats: 0, targets };
     // Weighted by 1 / targets, so that the float32 sum keeps its digits.
-    const { likelihood } = await this.measure.run({ inputs: batchData(batch, 1 / targets) });
+    const { likelihood } = await this.measure.run({ inputs: batchData(batch, 1 / targets, this.settings) });
     return { nats: likelihood[0] * targets, targets };
   }
 
@@ -181,15 +183,27 @@ function countTargets(targets: Int32Array): number {
 
 /** A batch as inputs of a plan, with one weight for every target that counts. */
 function batchData(
-  { tokens, targets, positions, block_size }: Batch,
+  { tokens, targets, positions, documents, block_size }: Batch,
   weight: number,
+  { cross_document_attention = true }: StepSettings,
 ): Record<string, Int32Array | Float32Array> {
   return {
     tokens,
     targets,
     weights: Float32Array.from(targets, (target) => (target === IGNORED ? 0 : weight)),
     positions: positions ?? Int32Array.from(tokens, (_, i) => i % block_size),
+    ...(cross_document_attention ? {} : { first_keys: firstKeys(documents, tokens.length, block_size) }),
   };
+}
+
+/** The first position of each one's document in its window. */
+function firstKeys(documents: Int32Array | undefined, count: number, block_size: number): Int32Array {
+  const first = new Int32Array(count);
+  for (let i = 0; i < count; i++) {
+    const t = i % block_size;
+    if (t > 0 && documents) first[i] = documents[i] === documents[i - 1] ? first[i - 1] : t;
+  }
+  return first;
 }
 
 /** Symbolic parameters, as the decoder asks for them. */
@@ -212,10 +226,10 @@ export function trainingPlans(
   settings: StepSettings,
 ): { readonly learn: Plan; readonly update: Plan | null } {
   const specs = parameterSpecs(config);
-  const { batch_size, block_size, dropout, label_smoothing, z_loss, gradient_accumulation_steps, precision } = settings;
+  const { dropout, label_smoothing, z_loss, gradient_accumulation_steps, precision } = settings;
   const { parameters, lookup } = lookupOf(specs, precision);
   const keys = () => f.input('keys', 'i32', [dropoutPlaces(config.layers.length), 4]);
-  const objective = nextTokenObjective(config, lookup, batchInputs(batch_size, block_size), {
+  const objective = nextTokenObjective(config, lookup, batchInputs(settings), {
     ...(dropout > 0 ? { dropout: { rate: dropout, keys: keys() } } : {}),
     label_smoothing,
     z_loss,
@@ -236,8 +250,8 @@ export function trainingPlans(
 }
 
 /** The likelihood of a batch and nothing else. */
-export function evaluationPlan(config: DecoderConfig, { batch_size, block_size, precision }: StepSettings): Plan {
-  const { lookup } = lookupOf(parameterSpecs(config), precision);
-  const { likelihood } = nextTokenObjective(config, lookup, batchInputs(batch_size, block_size));
+export function evaluationPlan(config: DecoderConfig, settings: StepSettings): Plan {
+  const { lookup } = lookupOf(parameterSpecs(config), settings.precision);
+  const { likelihood } = nextTokenObjective(config, lookup, batchInputs(settings));
   return compile({ likelihood });
 }
