@@ -79,7 +79,8 @@ class Builder {
       for (let b = 0; b < 256; b++) next[renamed(s) * 256 + b] = row[b] < 0 ? -1 : renamed(row[b]);
       final[renamed(s)] = this.finals[s] ?? 0;
     }
-    return fewestByteStates({ next, final });
+    // Equal inner states were made once, and the given states are unlike: there are no fewer.
+    return { next, final };
   }
 
   private row(s: number): Int32Array {
@@ -145,15 +146,25 @@ class Builder {
   private same(left: number, target: number): number {
     if (target < 0) return -1;
     let to = target;
-    for (let i = 0; i < left; i++) to = this.interned(0x80, new Array<number>(64).fill(to));
+    for (let i = 0; i < left; i++) {
+      const inner = to;
+      to = this.find(`c${inner}`, () => new Int32Array(256).fill(-1).fill(inner, 0x80, 0xc0));
+    }
     return to;
   }
 
   private escape(s: number): number {
-    const row = new Int32Array(256).fill(-1);
-    for (const [letter, code] of SHORT) row[letter.charCodeAt(0)] = this.target(s, code);
-    row[0x75] = this.hex(s, 0, 4);
-    return this.entered(row);
+    const targets = SHORT.map(([, code]) => this.target(s, code));
+    const unicode = this.hex(s, 0, 4);
+    if (unicode < 0 && targets.every((to) => to < 0)) return -1;
+    return this.find(`e${targets.join()},${unicode}`, () => {
+      const row = new Int32Array(256).fill(-1);
+      SHORT.forEach(([letter], i) => {
+        row[letter.charCodeAt(0)] = targets[i];
+      });
+      row[0x75] = unicode;
+      return row;
+    });
   }
 
   /** The state before `left` hexadecimal digits of a `\u` escape, for units from `low`. */
@@ -167,9 +178,14 @@ class Builder {
       const all = this.uniform(s, low, high);
       if (all !== undefined) return this.sameHex(left, all);
     }
+    if (low >= 0xd800 && high < 0xdc00) {
+      // High surrogates: each leads to the low ones of its 1,024 characters.
+      const all = this.uniform(s, astral(low), astral(high) + 0x3ff);
+      if (all !== undefined) return all < 0 ? -1 : this.sameHex(left, this.lowHalf(s, astral(low)));
+    }
     if (left === 0) {
       if (low >= 0xdc00 && low < 0xe000) return -1;
-      if (low >= 0xd800 && low < 0xdc00) return this.lowHalf(s, 0x10000 + (low - 0xd800) * 0x400);
+      if (low >= 0xd800 && low < 0xdc00) return this.lowHalf(s, astral(low));
       return allEscapes || low < 0x20 || low >= 0x7f ? this.target(s, low) : -1;
     }
     const targets: number[] = [];
@@ -192,35 +208,46 @@ class Builder {
     first[0xd] = this.hexDigits(second);
     const u = this.hexDigits(first);
     if (u < 0) return -1;
-    const before = new Int32Array(256).fill(-1);
-    before[0x75] = u;
-    const backslash = new Int32Array(256).fill(-1);
-    backslash[0x5c] = this.entered(before);
-    return this.entered(backslash);
+    return this.single(0x5c, this.single(0x75, u));
+  }
+
+  private single(byte: number, to: number): number {
+    return this.find(`${byte}>${to}`, () => {
+      const row = new Int32Array(256).fill(-1);
+      row[byte] = to;
+      return row;
+    });
   }
 
   private sameHex(left: number, target: number): number {
     if (target < 0) return -1;
     let to = target;
-    for (let i = 0; i < left; i++) to = this.hexDigits(new Array<number>(16).fill(to));
+    for (let i = 0; i < left; i++) {
+      const inner = to;
+      to = this.find(`x${inner}`, () => this.hexRow(new Array<number>(16).fill(inner)));
+    }
     return to;
   }
 
   private hexDigits(targets: readonly number[]): number {
     if (targets.every((to) => to < 0)) return -1;
-    return this.find(`h${targets.join()}`, () => {
-      const row = new Int32Array(256).fill(-1);
-      targets.forEach((to, d) => {
-        const lower = d.toString(16);
-        row[lower.charCodeAt(0)] = to;
-        row[lower.toUpperCase().charCodeAt(0)] = to;
-      });
-      return row;
+    if (targets.every((to) => to === targets[0])) return this.sameHex(1, targets[0]);
+    return this.find(`h${targets.join()}`, () => this.hexRow(targets));
+  }
+
+  private hexRow(targets: readonly number[]): Int32Array {
+    const row = new Int32Array(256).fill(-1);
+    targets.forEach((to, d) => {
+      const lower = d.toString(16);
+      row[lower.charCodeAt(0)] = to;
+      row[lower.toUpperCase().charCodeAt(0)] = to;
     });
+    return row;
   }
 
   private interned(from: number, targets: readonly number[]): number {
     if (targets.every((to) => to < 0)) return -1;
+    if (targets.every((to) => to === targets[0])) return this.same(1, targets[0]);
     return this.find(targets.join(), () => {
       const row = new Int32Array(256).fill(-1);
       targets.forEach((to, i) => {
@@ -246,6 +273,11 @@ class Builder {
     this.finals.push(0);
     return this.rows.length - 1;
   }
+}
+
+/** The first character of those that a high surrogate begins. */
+function astral(high: number): number {
+  return 0x10000 + (high - 0xd800) * 0x400;
 }
 
 /** The same language with the fewest states: equal columns are worked on once. */

@@ -66,7 +66,11 @@ export function javascriptClass(source: string): Ranges {
   const pairs: [number, number][] = [];
   const BLOCK = 0x4000;
   for (let start = 0; start <= LAST_CODE_POINT; start += BLOCK) {
-    if (start === 0xd800 - (0xd800 % BLOCK)) {
+    if (start === 0x40000 && !/nonchar|nchar/i.test(source)) {
+      // Planes 4 to 13 hold no characters: one stands for all.
+      if (new RegExp(source, 'u').test('\u{50000}')) pairs.push([0x40000, 0xdffff]);
+      start = 0xe0000 - BLOCK;
+    } else if (start === 0xd800 - (0xd800 % BLOCK)) {
       collect(start, 0xd800, runs, pairs);
       collect(0xe000, start + BLOCK, runs, pairs);
     } else collect(start, start + BLOCK, runs, pairs);

@@ -15,18 +15,19 @@ const DATE = (() => {
   return `(?:\\d{4}-(?:${long}|${short}|02-(?:0[1-9]|1\\d|2[0-8]))|${leap}-02-29)`;
 })();
 
-/** Leap seconds are the last second of a day in UTC: the local times of zones at whole, half and three quarter hours. */
+/** Offsets of which leap seconds are taken, in hours; with both signs. */
+const ZONES = [...Array.from({ length: 48 }, (_, i) => i / 2), 5.75, 8.75, 12.75];
+
+/** Leap seconds are the last second of a day in UTC, in the local times of these zones. */
 const TIME = (() => {
   const leaps = ['23:59:60(?:\\.\\d+)?[Zz]'];
   const two = (value: number): string => String(value).padStart(2, '0');
   for (const sign of [1, -1]) {
-    for (let hours = 0; hours < 24; hours++) {
-      for (const minutes of [0, 30, 45]) {
-        const local = (((23 * 60 + 59 + sign * (hours * 60 + minutes)) % 1440) + 1440) % 1440;
-        leaps.push(
-          `${two(Math.floor(local / 60))}:${two(local % 60)}:60(?:\\.\\d+)?\\${sign > 0 ? '+' : '-'}${two(hours)}:${two(minutes)}`,
-        );
-      }
+    for (const hours of ZONES) {
+      const zone = hours * 60;
+      const local = (((23 * 60 + 59 + sign * zone) % 1440) + 1440) % 1440;
+      const offset = `\\${sign > 0 ? '+' : '-'}${two(Math.floor(hours))}:${two(zone % 60)}`;
+      leaps.push(`${two(Math.floor(local / 60))}:${two(local % 60)}:60(?:\\.\\d+)?${offset}`);
     }
   }
   return `(?:(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d+)?(?:[Zz]|[+\\-](?:[01]\\d|2[0-3]):[0-5]\\d)|${leaps.join('|')})`;
@@ -65,7 +66,7 @@ function address(wide: string, privateUse: string, relative: boolean): string {
   const p = `(?:${plain}|${encoded})`;
   const segments = `(?:\\/${p}*)*`;
   const user = `(?:(?:[A-Za-z0-9\\-._~!$&'()*+,;=:${wide}]|${encoded})*@)?`;
-  const host = `(?:\\[(?:${IPV6}|v[0-9A-Fa-f]+\\.[A-Za-z0-9\\-._~!$&'()*+,;=:]+)\\]|(?:[A-Za-z0-9\\-._~!$&'()*+,;=${wide}]|${encoded})*)`;
+  const host = `(?:\\[(?:${IPV6}|[Vv][0-9A-Fa-f]+\\.[A-Za-z0-9\\-._~!$&'()*+,;=:]+)\\]|(?:[A-Za-z0-9\\-._~!$&'()*+,;=${wide}]|${encoded})*)`;
   const authority = `\\/\\/${user}${host}(?::\\d*)?${segments}`;
   const absolute = `\\/(?:${p}+${segments})?`;
   const rootless = `${p}+${segments}`;
@@ -83,7 +84,7 @@ const PRIVATE = '\\u{e000}-\\u{f8ff}\\u{f0000}-\\u{ffffd}\\u{100000}-\\u{10fffd}
 const POINTER = '(?:\\/(?:[^~\\/]|~[01])*)*';
 
 const TEMPLATE = (() => {
-  const literal = '[^\\u{0}-\\u{20}"\'%<>\\\\^`\\{\\|\\}]|%[0-9A-Fa-f]{2}';
+  const literal = '[^\\u{0}-\\u{20}"%<>\\\\^`\\{\\|\\}\\u{7f}-\\u{9f}]|%[0-9A-Fa-f]{2}';
   const name = '(?:[A-Za-z0-9_]|%[0-9A-Fa-f]{2})+(?:\\.(?:[A-Za-z0-9_]|%[0-9A-Fa-f]{2})+)*';
   const variable = `${name}(?::[1-9]\\d{0,3}|\\*)?`;
   return `(?:${literal}|\\{[+#.\\/;?&=,!@\\|]?${variable}(?:,${variable})*\\})*`;

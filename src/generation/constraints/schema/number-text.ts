@@ -61,7 +61,7 @@ function shapeExpression(shape: NumberShape): Expression | Unspellable | null {
   if (low === null && high === null && not.length === 0) {
     if (multiple === null) return anyNumber();
     if (compare(multiple, ONE) === 0) {
-      return sequence(minus, choice([text('0'), sequence(leading, repeat(digit, 0, MOST_DIGITS - 1))]));
+      return sequence(minus, choice([text('0'), sequence(leading, repeat(digit, 0, MOST_DIGITS - 1)), largest()]));
     }
   }
   // A magnitude is spelt alike on both sides of zero.
@@ -82,6 +82,12 @@ function shapeExpression(shape: NumberShape): Expression | Unspellable | null {
     if (part !== null) spelt.push(part);
   }
   return spelt.length === 0 ? null : choice(spelt);
+}
+
+/** Integers of one digit more that are doubles still: up to 1.6999… x 10^308. */
+function largest(): Expression {
+  const second: Expression = { kind: 'characters', ranges: [[48, 54]] };
+  return sequence(text('1'), second, repeat(digit, MOST_DIGITS - 1, MOST_DIGITS - 1));
 }
 
 function anyNumber(): Expression {
@@ -106,6 +112,7 @@ function anyNumber(): Expression {
     choice([
       sequence(text('0'), fraction),
       sequence(leading, repeat(digit, 0, MOST_DIGITS - 1), fraction),
+      largest(),
       sequence(choice([text('0'), sequence(leading, few)]), fraction, exponent),
       scientific(text('+'), 100),
       scientific(text('-'), 100),
