@@ -1,7 +1,7 @@
 /**
  * One training step of a GPT-2 as one plan: forward, backward, clipped gradients, AdamW; random tokens. Prints one line of JSON as torch_train.py does.
  *
- *   node bench/train_step.mjs --n_layer 4 --n_head 4 --n_embd 128 --block_size 64 --batch_size 12 --vocab_size 65 [--dtype bfloat16] [--seconds 4]
+ *   node bench/train_step.mjs --n_layer 4 --n_head 4 --n_embd 128 --block_size 64 --batch_size 12 --vocab_size 65 [--dtype bfloat16] [--dropout 0.2] [--seconds 4]
  */
 import { parseArgs } from 'node:util';
 import { openBackend } from '../dist/node/backends.js';
@@ -12,6 +12,7 @@ const { values } = parseArgs({
   options: {
     ...Object.fromEntries(Object.entries(sizes).map(([name, n]) => [name, { type: 'string', default: String(n) }])),
     dtype: { type: 'string', default: 'float32' },
+    dropout: { type: 'string', default: '0' },
     threads: { type: 'string', default: '2' },
     seconds: { type: 'string', default: '4' },
     backend: { type: 'string' },
@@ -61,7 +62,7 @@ const training = new TrainingStep(backend, config, {
   batch_size: B,
   block_size: T,
   gradient_accumulation_steps: 1,
-  dropout: 0,
+  dropout: Number(values.dropout),
   seed: 1,
   precision: values.dtype,
 });

@@ -5,10 +5,12 @@
  *   processor() -> string
  *   allocate(bytes) -> ArrayBuffer            zeroed, page-aligned, taken from the system when touched
  *   map(path) -> ArrayBuffer                  a file's bytes; writing changes this process's copy only
+ *   createMemory(bytes) -> memory             as much as the system has, where an ArrayBuffer has a limit
+ *   writeMemory(memory, offset, bytes: Uint8Array), readMemory(memory, offset, into: Uint8Array)
  *   createPool(threads, variant?) -> pool     poolThreads(pool), closePool(pool), measureBarrier(pool, rounds) -> ns
  *   createProgram(words: Int32Array, slotBytes: Float64Array, dimMax: Int32Array) -> program
- *   bind(program, slot, bytes: Uint8Array)    the program keeps the memory alive
- *   run(pool, program, dims: Int32Array) -> Promise<void>
+ *   bind(program, slot, bytes: Uint8Array or memory)   the program keeps the memory alive
+ *   run(pool, program, dims: Int32Array) -> Promise<nanoseconds in kernels>
  *
  * A pool's thread 0 reports a finished run through a thread-safe function. Pools are stopped before what they use goes away: by
  * closePool, when their environment ends, and at exit. */
@@ -61,6 +63,12 @@ typedef struct {
   int32_t dims[INK_MAX_DIMS];
 } run_object;
 
+typedef struct {
+  uint8_t *data;
+  size_t bytes;
+} memory_object;
+
+static const napi_type_tag memory_tag = {0x4c3e91d5a07f4b86, 0xa28b1f06e95d73c4};
 static const napi_type_tag pool_tag = {0x1a6e5d7c90b14f21, 0x8d3fb6a2c45e7019};
 static const napi_type_tag program_tag = {0x6b0f83e2d7a94c5d, 0x917c2e4ab8f05d36};
 
@@ -202,6 +210,65 @@ static napi_value map_file(napi_env env, napi_callback_info info) {
   return buffer;
 }
 
+static void free_memory(napi_env env, void *data, void *hint) {
+  (void)hint;
+  memory_object *memory = data;
+  int64_t total;
+  napi_adjust_external_memory(env, -(int64_t)memory->bytes, &total);
+  ink_memory_release(memory->data, memory->bytes);
+  free(memory);
+}
+
+static napi_value create_memory(napi_env env, napi_callback_info info) {
+  size_t argc = 1;
+  napi_value argv[1], object;
+  double bytes;
+  int64_t total;
+  CHECK(napi_get_cb_info(env, info, &argc, argv, NULL, NULL));
+  REQUIRE(argc == 1, "INK_CALL", "createMemory(bytes)");
+  CHECK(napi_get_value_double(env, argv[0], &bytes));
+  REQUIRE(bytes >= 0 && bytes <= 9007199254740991.0, "INK_CALL", "createMemory: not a number of bytes");
+  memory_object *memory = malloc(sizeof *memory);
+  REQUIRE(memory, "INK_MEMORY", "out of memory");
+  memory->bytes = (size_t)bytes;
+  memory->data = ink_memory_allocate(memory->bytes);
+  if (!memory->data) {
+    free(memory);
+    return throw_text(env, "INK_MEMORY", "the system has not so much memory");
+  }
+  if (napi_create_object(env, &object) != napi_ok || napi_type_tag_object(env, object, &memory_tag) != napi_ok ||
+      napi_wrap(env, object, memory, free_memory, NULL, NULL) != napi_ok) {
+    ink_memory_release(memory->data, memory->bytes);
+    free(memory);
+    return throw_text(env, "INK_CALL", "cannot make memory");
+  }
+  /* The collector is to know what hangs on this small object. */
+  CHECK(napi_adjust_external_memory(env, (int64_t)memory->bytes, &total));
+  return object;
+}
+
+/* Bytes between a memory and an array, one way or the other. */
+static napi_value move_bytes(napi_env env, napi_callback_info info, int writes) {
+  size_t argc = 3;
+  napi_value argv[3];
+  double offset;
+  void *bytes;
+  CHECK(napi_get_cb_info(env, info, &argc, argv, NULL, NULL));
+  memory_object *memory = argc == 3 ? unwrap(env, argv[0], &memory_tag) : NULL;
+  REQUIRE(memory, "INK_CALL", "writeMemory or readMemory(memory, offset, bytes)");
+  CHECK(napi_get_value_double(env, argv[1], &offset));
+  const int64_t length = typed_array(env, argv[2], napi_uint8_array, &bytes);
+  REQUIRE(length >= 0, "INK_CALL", "writeMemory, readMemory: not a Uint8Array");
+  const double room = (double)memory->bytes - (double)length;
+  REQUIRE(offset >= 0 && offset <= room && offset == (double)(uint64_t)offset, "INK_CALL", "writeMemory, readMemory: outside the memory");
+  uint8_t *place = memory->data + (uint64_t)offset;
+  if (length && writes) memcpy(place, bytes, (size_t)length);
+  else if (length) memcpy(bytes, place, (size_t)length);
+  return NULL;
+}
+static napi_value write_memory(napi_env env, napi_callback_info info) { return move_bytes(env, info, 1); }
+static napi_value read_memory(napi_env env, napi_callback_info info) { return move_bytes(env, info, 0); }
+
 /* ---- pools ---- */
 
 static void environment_ends(void *data) {
@@ -244,6 +311,7 @@ static void finish_run(napi_env env, napi_value callback, void *context, void *d
       napi_create_error(env, code, text, &value);
       napi_reject_deferred(env, run->deferred, value);
     } else {
+      napi_create_double(env, run->job.nanoseconds, &value);
       napi_resolve_deferred(env, run->deferred, value);
     }
     napi_delete_reference(env, run->program_ref);
@@ -417,8 +485,15 @@ static napi_value bind_slot(napi_env env, napi_callback_info info) {
   program_object *p = argc == 3 ? unwrap(env, argv[0], &program_tag) : NULL;
   REQUIRE(p, "INK_CALL", "bind(program, slot, bytes)");
   CHECK(napi_get_value_int32(env, argv[1], &slot));
-  const int64_t length = typed_array(env, argv[2], napi_uint8_array, &data);
-  REQUIRE(length >= 0 && slot >= 0 && slot < p->program->slot_count, "INK_CALL", "bind: no such slot, or not a Uint8Array");
+  const memory_object *memory = unwrap(env, argv[2], &memory_tag);
+  int64_t length;
+  if (memory) {
+    data = memory->data;
+    length = (int64_t)memory->bytes;
+  } else {
+    length = typed_array(env, argv[2], napi_uint8_array, &data);
+  }
+  REQUIRE(length >= 0 && slot >= 0 && slot < p->program->slot_count, "INK_CALL", "bind: no such slot, or neither a Uint8Array nor memory");
   REQUIRE((uint64_t)length >= p->program->slot_bytes[slot], "INK_PROGRAM", "the memory is smaller than the program was loaded for");
   REQUIRE(!length || (uintptr_t)data % 4 == 0, "INK_PROGRAM", "the memory must be aligned to 4 bytes");
   REQUIRE(p->pending == 0, "INK_BUSY", "the program is running");
@@ -492,7 +567,8 @@ static napi_value processor(napi_env env, napi_callback_info info) {
 
 NAPI_MODULE_INIT() {
   const struct { const char *name; napi_callback call; } functions[] = {
-    {"variants", variants}, {"processor", processor}, {"allocate", allocate}, {"map", map_file}, {"createPool", create_pool},
+    {"variants", variants}, {"processor", processor}, {"allocate", allocate}, {"map", map_file},
+    {"createMemory", create_memory}, {"writeMemory", write_memory}, {"readMemory", read_memory}, {"createPool", create_pool},
     {"poolThreads", pool_threads}, {"poolVariant", pool_variant}, {"closePool", close_pool_call}, {"measureBarrier", measure_barrier},
     {"createProgram", create_program}, {"bind", bind_slot}, {"run", run_program},
   };

@@ -21,6 +21,7 @@ typedef SRWLOCK lock_type;
 #else
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 typedef pthread_t thread_handle;
 typedef pthread_mutex_t lock_type;
 #define LOCK_INIT(l) pthread_mutex_init(l, NULL)
@@ -50,6 +51,22 @@ struct ink_threads {
   member *members;
 };
 
+/* Nanoseconds on a clock that does not jump. */
+#if defined(_WIN32)
+static double now(void) {
+  LARGE_INTEGER ticks, rate;
+  QueryPerformanceCounter(&ticks);
+  QueryPerformanceFrequency(&rate);
+  return (double)ticks.QuadPart * 1e9 / (double)rate.QuadPart;
+}
+#else
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+#endif
+
 static ink_job *take(ink_threads *t) {
   LOCK(&t->lock);
   ink_job *job = t->first;
@@ -74,12 +91,14 @@ static void work(member *self) {
     ink_barrier(worker);
     ink_job *job = t->current;
     if (!job) return;
+    const double start = worker->index == 0 ? now() : 0.0;
     if (!job->error.text) {
       if (job->program) ink_program_run(job->program, job->kernels, worker);
       else for (int32_t i = 0; i < job->dims[0]; i++) ink_barrier(worker);
     }
     ink_barrier(worker);
     if (worker->index == 0) {
+      job->nanoseconds = now() - start;
       if (!job->error.text && ink_cancelled(worker)) job->error = (ink_error){"the run was called off", -1, -1};
       job->done(job);
     }
@@ -191,22 +210,6 @@ typedef struct {
 } measurement;
 
 static void measured(ink_job *job) { ink_event_set(&((measurement *)job->data)->over, 1); }
-
-#if defined(_WIN32)
-static double now(void) {
-  LARGE_INTEGER ticks, rate;
-  QueryPerformanceCounter(&ticks);
-  QueryPerformanceFrequency(&rate);
-  return (double)ticks.QuadPart * 1e9 / (double)rate.QuadPart;
-}
-#else
-#include <time.h>
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-#endif
 
 double ink_threads_measure_barrier(ink_threads *t, int32_t rounds) {
   measurement m = {.job = {.dims = &rounds, .done = measured}};

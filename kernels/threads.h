@@ -17,6 +17,7 @@ typedef struct ink_job {
   void *data;
   /* filled by the pool */
   ink_error error;
+  double nanoseconds; /* from the first step to the end of the last */
   struct ink_job *next;
 } ink_job;
 

@@ -2,9 +2,11 @@
 import { spawnSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { createNativeBackend } from '../src/backends/native/backend.ts';
 import { encodeProgram } from '../src/backends/program.ts';
 import { nativeStatus } from '../src/node/native_addon.ts';
 import { compile, f, type Plan } from '../src/tensor/index.ts';
+import { philox } from '../src/tensor/ops/lookup.ts';
 
 const { addon, path, tried } = nativeStatus();
 const missing = addon ? null : `no native library: ${tried.join('; ')}`;
@@ -138,6 +140,68 @@ describe.skipIf(missing)('pools', () => {
 });
 
 describe.skipIf(missing)('memory', () => {
+  it('that JavaScript sees in pieces is zeroed, keeps what is written, and is left by no offset', async () => {
+    const memory = addon!.createMemory(1000);
+    const piece = new Uint8Array(8).fill(9);
+    addon!.readMemory(memory, 992, piece);
+    expect([...piece]).toEqual([0, 0, 0, 0, 0, 0, 0, 0]);
+    addon!.writeMemory(memory, 990, Uint8Array.of(1, 2, 3));
+    addon!.readMemory(memory, 988, piece);
+    expect([...piece]).toEqual([0, 0, 1, 2, 3, 0, 0, 0]);
+    addon!.writeMemory(memory, 1000, new Uint8Array(0));
+    for (const offset of [-1, 993, 1001, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53]) {
+      expect(() => addon!.readMemory(memory, offset, piece)).toThrow('outside the memory');
+      expect(() => addon!.writeMemory(memory, offset, piece)).toThrow('outside the memory');
+    }
+    expect(() => addon!.readMemory({} as never, 0, piece)).toThrow('readMemory(memory');
+    expect(() => addon!.readMemory(memory, 0, new Float32Array(2) as never)).toThrow('not a Uint8Array');
+    expect(() => addon!.createMemory(-1)).toThrow('not a number of bytes');
+    expect(() => addon!.createMemory(2 ** 52)).toThrow('not so much memory');
+
+    const plan = compile({ y: f.affine(f.input('x', 'f32', [16]), 2, 1) });
+    const program = addon!.createProgram(encodeProgram(plan), Float64Array.of(plan.arenaBytes), new Int32Array(0));
+    const pool = addon!.createPool(2);
+    expect(() => addon!.bind(program, 0, addon!.createMemory(plan.arenaBytes - 64))).toThrow('smaller');
+    const arena = addon!.createMemory(plan.arenaBytes);
+    addon!.bind(program, 0, arena);
+    const bytes = (numbers: Float32Array) => new Uint8Array(numbers.buffer);
+    const numbers = Float32Array.from({ length: 16 }, (_, i) => i);
+    addon!.writeMemory(arena, plan.tensors[plan.inputs.x].offset, bytes(numbers));
+    expect(await addon!.run(pool, program, new Int32Array(0))).toBeGreaterThan(0);
+    addon!.readMemory(arena, plan.tensors[plan.outputs.y].offset, bytes(numbers));
+    expect([...numbers]).toEqual(Array.from({ length: 16 }, (_, i) => 2 * i + 1));
+    addon!.closePool(pool);
+  });
+
+  it.skipIf(!process.env.INKSTONE_LARGE_PLANS)(
+    'of a plan may be more than 4 GiB (needs 6 GB; INKSTONE_LARGE_PLANS=1)',
+    async () => {
+      const backend = createNativeBackend(addon!, { threads: 2 });
+      const [length, rest] = [600_000_000, 5];
+      const keys = [1, 2].map((first) => f.constant(Int32Array.of(first, 2, 3, 4), [4]));
+      const [a, b] = keys.map((key) => f.random(key, [length]));
+      const sum = f.affine(f.add(a, b), 3, 0);
+      const plan = compile({
+        a: f.slice(a, 0, length - rest, length),
+        b: f.slice(b, 0, length - rest, length),
+        sum: f.slice(sum, 0, length - rest, length),
+      });
+      expect(plan.arenaBytes).toBeGreaterThan(2 ** 32);
+      const result = await backend.load(plan, {}).run({});
+      const expected = [1, 2].map((first) =>
+        Array.from({ length: rest }, (_, i) => {
+          const at = length - rest + i;
+          return (philox([at >>> 2, 0, 3, 4], [first, 2])[at & 3] >>> 8) * 2 ** -24;
+        }),
+      );
+      expect([...result.a]).toEqual(expected[0]);
+      expect([...result.b]).toEqual(expected[1]);
+      expect([...result.sum]).toEqual(expected[0].map((x, i) => Math.fround(3 * Math.fround(x + expected[1][i]))));
+      await backend.close();
+    },
+    60_000,
+  );
+
   it('is zeroed and aligned; a mapped file can be written to without changing it', () => {
     const bytes = new Uint8Array(addon!.allocate(100_000));
     expect(bytes.every((byte) => byte === 0)).toBe(true);

@@ -30,6 +30,8 @@ export interface LoadedPlan {
   readonly plan: Plan;
   /** Run once. Runs of one backend are carried out one after another in the order of the calls. Rejects with RangeError for a bad binding. */
   run(args: RunArguments): Promise<RunResult>;
+  /** Seconds that the runs so far have spent in kernels; absent where the backend has no clock there. */
+  readonly kernelSeconds?: number;
 }
 
 /** What a backend is, for `doctor` and for reports. */

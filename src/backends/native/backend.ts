@@ -1,11 +1,11 @@
 /** The native backend: plans run by compiled kernels on threads of their own, off the JavaScript thread. */
-import { CapacityError, ShapeError } from '../../errors.ts';
+import { CapacityError, EnvironmentError, ShapeError } from '../../errors.ts';
 import type { Plan } from '../../tensor/plan.ts';
 import { bindShape, type DimBindings, sizeOf } from '../../tensor/shape.ts';
 import type { Backend, BackendBuffer, HostArray, LoadedPlan, RunArguments, RunResult } from '../backend.ts';
 import { bindParameters, checkInputs, outputNames } from '../binding.ts';
 import { encodeProgram } from '../program.ts';
-import type { NativeAddon, NativePool, NativeProgram } from './addon.ts';
+import type { NativeAddon, NativeMemory, NativePool, NativeProgram } from './addon.ts';
 
 class NativeBuffer implements BackendBuffer {
   constructor(readonly bytes: Uint8Array) {}
@@ -117,47 +117,83 @@ class Host {
     return copy;
   }
 
+  /** @throws EnvironmentError where the system has not the memory. */
+  private arenaOf(plan: Plan): Arena {
+    try {
+      return new Arena(this.addon, this.addon.createMemory(plan.arenaBytes));
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== 'INK_MEMORY') throw error;
+      const needed = Number((plan.arenaBytes / 1e9).toPrecision(3));
+      throw new EnvironmentError(
+        `the system does not give the ${needed} GB of memory that one plan needs. Fewer rows in one run need less: a smaller batch`,
+      );
+    }
+  }
+
   load(plan: Plan, parameters: readonly NativeBuffer[]): LoadedPlan {
-    const arena = this.allocate(plan.arenaBytes);
-    const slots = [arena, ...parameters.map(({ bytes }) => bytes)];
-    const slotBytes = Float64Array.from(slots, ({ byteLength }) => byteLength);
+    const arena = this.arenaOf(plan);
+    const slots = [arena.memory, ...parameters.map(({ bytes }) => bytes)];
+    const slotBytes = Float64Array.of(plan.arenaBytes, ...parameters.map(({ byteLength }) => byteLength));
     const dimMax = Int32Array.from(plan.dims, ({ max }) => max);
     const program = this.addon.createProgram(encodeProgram(plan), slotBytes, dimMax);
-    slots.forEach((bytes, slot) => {
-      this.addon.bind(program, slot, bytes);
+    slots.forEach((memory, slot) => {
+      this.addon.bind(program, slot, memory);
     });
-    for (const { tensor, data } of plan.constants) writeArray(arena, plan.tensors[tensor].offset, data);
-    return {
-      plan,
-      run: (args) => this.inTurn(() => this.run(plan, program, arena, args)),
-    };
+    for (const { tensor, data } of plan.constants) arena.write(plan.tensors[tensor].offset, data);
+    return new NativePlan(this, plan, program, arena);
+  }
+}
+
+/** The memory of a plan's own tensors. What JavaScript wants of it is copied in and out. */
+class Arena {
+  constructor(
+    private readonly addon: NativeAddon,
+    readonly memory: NativeMemory,
+  ) {}
+
+  write(offset: number, { buffer, byteOffset, byteLength }: HostArray): void {
+    this.addon.writeMemory(this.memory, offset, new Uint8Array(buffer, byteOffset, byteLength));
   }
 
-  private async run(
-    plan: Plan,
-    program: NativeProgram,
-    arena: Uint8Array,
-    { dims = {}, inputs = {}, outputs }: RunArguments,
-  ): Promise<RunResult> {
+  read(offset: number, into: HostArray): void {
+    this.addon.readMemory(this.memory, offset, new Uint8Array(into.buffer, into.byteOffset, into.byteLength));
+  }
+}
+
+class NativePlan implements LoadedPlan {
+  private nanoseconds = 0;
+
+  constructor(
+    private readonly host: Host,
+    readonly plan: Plan,
+    private readonly program: NativeProgram,
+    private readonly arena: Arena,
+  ) {}
+
+  get kernelSeconds(): number {
+    return this.nanoseconds / 1e9;
+  }
+
+  run(args: RunArguments): Promise<RunResult> {
+    return this.host.inTurn(() => this.start(args));
+  }
+
+  private async start({ dims = {}, inputs = {}, outputs }: RunArguments): Promise<RunResult> {
+    const { plan, program, arena } = this;
+    const { addon, pool } = this.host;
     checkInputs(plan, inputs, dims);
     const names = outputNames(plan, outputs);
-    for (const [name, index] of Object.entries(plan.inputs))
-      writeArray(arena, plan.tensors[index].offset, inputs[name]);
-    await this.addon.run(
-      this.pool,
-      program,
-      Int32Array.from(plan.dims, ({ name }) => dims[name]),
-    );
-    return Object.fromEntries(names.map((name) => [name, readOutput(plan, name, arena, dims)]));
+    for (const [name, index] of Object.entries(plan.inputs)) arena.write(plan.tensors[index].offset, inputs[name]);
+    const values = Int32Array.from(plan.dims, ({ name }) => dims[name]);
+    this.nanoseconds += await addon.run(pool, program, values);
+    return Object.fromEntries(names.map((name) => [name, this.output(name, dims)]));
   }
-}
 
-function writeArray(memory: Uint8Array, offset: number, data: HostArray): void {
-  memory.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset);
-}
-
-function readOutput(plan: Plan, name: string, arena: Uint8Array, dims: DimBindings): Float32Array | Int32Array {
-  const { dtype, shape, offset } = plan.tensors[plan.outputs[name]];
-  const Kind = dtype === 'f32' ? Float32Array : Int32Array;
-  return new Kind(arena.buffer as ArrayBuffer, arena.byteOffset + offset, sizeOf(bindShape(shape, dims))).slice();
+  private output(name: string, dims: DimBindings): Float32Array | Int32Array {
+    const { dtype, shape, offset } = this.plan.tensors[this.plan.outputs[name]];
+    const Kind = dtype === 'f32' ? Float32Array : Int32Array;
+    const values = new Kind(sizeOf(bindShape(shape, dims)));
+    this.arena.read(offset, values);
+    return values;
+  }
 }
