@@ -16,7 +16,7 @@ import { assertFits } from '../training/estimate_fit.ts';
 import { measurePeak } from '../training/peak.ts';
 import { parseField, presetField, presetNames, type ResolvedPreset, resolvePreset } from '../training/presets.ts';
 import type { TrainingPrecision } from '../training/step.ts';
-import { say, sayAside, write, writeJson } from './terminal.ts';
+import { sayAside, write, writeJson } from './terminal.ts';
 import { UsageError } from './usage.ts';
 
 export interface PlanFlags {
@@ -49,8 +49,8 @@ interface Plan {
 }
 
 /**
- * Print the plan of a preset, or the presets. A model that does not fit is still shown; it is an error, exit code 1, only when the
- * memory it has to fit was named with --memory, for a plan may be made for another machine.
+ * Print the plan of a preset, or the presets. What does not fit the memory, of this machine or the one that --memory names, is shown and is an
+ * error: exit code 1.
  */
 export async function planCommand(name: string | undefined, flags: PlanFlags): Promise<void> {
   if (name === undefined) {
@@ -62,13 +62,7 @@ export async function planCommand(name: string | undefined, flags: PlanFlags): P
   const plan = await makePlan(name, flags);
   if (flags.json) await writeJson(planJson(plan));
   else for (const line of planLines(plan)) await write(`${line}\n`);
-  if (plan.memory.fits) return;
-  try {
-    assertFits(plan.resolved.decoder, plan.options, plan.memory.available);
-  } catch (error) {
-    if (flags.memory !== undefined) throw error;
-    say(`It does not fit this machine. ${(error as Error).message}`);
-  }
+  assertFits(plan.resolved.decoder, plan.options, plan.memory.available);
 }
 
 async function makePlan(name: string, flags: PlanFlags): Promise<Plan> {
