@@ -8,14 +8,16 @@ export interface Spelling {
   readonly quoted: boolean;
   /** As inside a JSON string: `"`, `\` and control characters only as escapes. */
   readonly escapes: boolean;
-  /** `\u` escapes for every character; else only for control characters and those outside ASCII, which writers of plain ASCII escape. */
-  readonly allEscapes: boolean;
+  /** Which characters `\u` escapes are for: every one; those outside ASCII, which writers of plain ASCII escape, and control characters; these alone. */
+  readonly unicode: 'all' | 'wide' | 'control';
 }
 
-export const RAW: Spelling = { quoted: false, escapes: false, allEscapes: false };
-export const SPELT_AS_JSON: Spelling = { quoted: true, escapes: true, allEscapes: false };
+export const RAW: Spelling = { quoted: false, escapes: false, unicode: 'control' };
+export const SPELT_AS_JSON: Spelling = { quoted: true, escapes: true, unicode: 'wide' };
 
 const MOST_STATES = 30_000;
+/** Automata of more states do without the escapes that are not needed: each takes a dozen states at every place. */
+const MOST_FOR_WIDE = 60;
 const SHORT: readonly (readonly [string, number])[] = [
   ['"', 0x22],
   ['\\', 0x5c],
@@ -38,12 +40,16 @@ class Builder {
   /** Equal inner states are one: by what they lead to. */
   private readonly inner = new Map<string, number>();
   private readonly dfa: Dfa;
+  /** Characters from the space up to before this one are not escaped with `\u`. */
+  private readonly plain: number;
 
   constructor(
     dfa: Dfa,
     private readonly spelling: Spelling,
   ) {
     this.dfa = dfa;
+    this.plain =
+      spelling.unicode === 'all' ? 0 : spelling.unicode === 'wide' && statesOf(dfa) <= MOST_FOR_WIDE ? 0x7f : 0x110000;
   }
 
   build(): Automaton {
@@ -171,9 +177,8 @@ class Builder {
   private hex(s: number, low: number, left: number): number {
     const size = 16 ** left;
     const high = low + size - 1;
-    const { allEscapes } = this.spelling;
-    if (!allEscapes && low >= 0x20 && high < 0x7f) return -1;
-    const plain = allEscapes ? 0 : 0x7f;
+    const plain = this.plain;
+    if (low >= 0x20 && high < plain) return -1;
     if (low >= plain && (high < 0xd800 || low > 0xdfff)) {
       const all = this.uniform(s, low, high);
       if (all !== undefined) return this.sameHex(left, all);
@@ -186,7 +191,7 @@ class Builder {
     if (left === 0) {
       if (low >= 0xdc00 && low < 0xe000) return -1;
       if (low >= 0xd800 && low < 0xdc00) return this.lowHalf(s, astral(low));
-      return allEscapes || low < 0x20 || low >= 0x7f ? this.target(s, low) : -1;
+      return low < 0x20 || low >= plain ? this.target(s, low) : -1;
     }
     const targets: number[] = [];
     for (let d = 0; d < 16; d++) targets.push(this.hex(s, low + (d * size) / 16, left - 1));

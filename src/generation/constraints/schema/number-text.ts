@@ -4,8 +4,8 @@
  * bounds has a spelling; the shortest one, JSON.stringify's, is among them unless a bound lies among the numbers that it writes with an exponent.
  */
 import type { Automaton, Expression } from '../grammar.ts';
-import { fewestByteStates } from '../regular/bytes.ts';
-import { compare, type Decimal, negative, ONE, positional, ZERO } from './decimal.ts';
+import { minimalTable } from '../regular/dfa.ts';
+import { compare, type Decimal, doubleOf, negative, ONE, positional, ZERO } from './decimal.ts';
 import { type NumberShape, onlyNumber } from './numbers.ts';
 import { choice, NOTHING_WRITTEN, oneOfTexts, repeat, sequence, text } from './spelling.ts';
 
@@ -14,8 +14,8 @@ const MOST_DIGITS = 308;
 const MOST_FRACTION = 40;
 /** Plain decimals go down to this; what is smaller is written with an exponent. */
 const SMALLEST: Decimal = { digits: 1n, exponent: -25 };
-/** Beyond it doubles are not all integers, and a reader cannot tell a multiple. */
-const EXACT: Decimal = { digits: 9007199254740991n, exponent: 0 };
+/** Digits that any double keeps: beyond them a reader cannot tell a multiple from what is beside it. */
+const EXACT_DIGITS = 15;
 const MOST_STATES = 20_000;
 
 const digit: Expression = { kind: 'characters', ranges: [[48, 57]] };
@@ -67,10 +67,12 @@ function shapeExpression(shape: NumberShape): Expression | Unspellable | null {
   // A magnitude is spelt alike on both sides of zero.
   const parts: (Expression | Unspellable | null)[] = [];
   const zero = low === null || compare(low, ZERO) <= 0 ? high === null || compare(high, ZERO) >= 0 : false;
+  const apart = zero && multiple !== null && multiple.exponent >= 0 && not.length === 0;
+  if (apart) parts.push(text('0'));
   if (high === null || compare(high, ZERO) > 0) {
     const from = low === null || compare(low, ZERO) <= 0 ? null : low;
-    parts.push(magnitudes(from, high, zero, multiple, not));
-  } else if (zero && not.length === 0) parts.push(text('0'));
+    parts.push(magnitudes(from, high, zero && !apart, multiple, not));
+  } else if (zero && !apart && not.length === 0) parts.push(text('0'));
   if (low === null || compare(low, ZERO) < 0) {
     const from = high === null || compare(high, ZERO) >= 0 ? null : negative(high);
     const part = magnitudes(from, low === null ? null : negative(low), false, multiple, not);
@@ -145,10 +147,6 @@ function magnitudes(
   let least = low;
   let most = high;
   const steps = multiple !== null && compare(multiple, ONE) !== 0;
-  if (steps || not.length > 0) {
-    const limit = steps && multiple.exponent < 0 ? { digits: EXACT.digits, exponent: multiple.exponent } : EXACT;
-    if (steps && (most === null || compare(most, limit) > 0)) most = limit;
-  }
   const exponents: Expression[] = [];
   if (multiple === null && not.length === 0) {
     const atLeast = least === null || compare(least, ONE) <= 0 ? 0 : positional(least).whole.length;
@@ -158,6 +156,13 @@ function magnitudes(
     if (least !== null && tiny && compare(least, ZERO) > 0) least = SMALLEST;
   }
   const longest = Math.max(least === null ? 1 : positional(least).whole.length, 17);
+  if (steps) {
+    // Halves, quarters and so on are doubles themselves; other fractions use up digits.
+    const places = Number.isInteger(Math.log2(doubleOf(multiple))) ? 0 : Math.max(0, -multiple.exponent);
+    const digits = Math.max(1, EXACT_DIGITS - places);
+    if (most === null || positional(most).whole.length > digits)
+      return withPlain([], bounded(least, null, zero, multiple, not, digits));
+  }
   const parts: Expression[] = exponents;
   if (most === null && not.length === 0) {
     // Beyond the digits of the lower bound, any number of digits.
@@ -201,8 +206,30 @@ function stepOf(value: Decimal): Step | Unspellable {
   return { by: Number(by), places };
 }
 
-/** The automaton of plain decimals within bounds, at most `longest` digits before the point. */
+const known = new Map<string, Automaton | Unspellable | null>();
+const MOST_KNOWN = 200;
+
+/** The automaton of plain decimals within bounds, at most `longest` digits before the point. Automata are kept: schemas repeat their bounds. */
 function bounded(
+  low: Decimal | null,
+  high: Decimal | null,
+  zero: boolean,
+  multiple: Decimal | null,
+  not: readonly Decimal[],
+  longest: number,
+): Automaton | Unspellable | null {
+  const values = [low, high, multiple, ...not].map((one) => (one === null ? '' : `${one.digits}e${one.exponent}`));
+  const key = `${values.join()} ${zero} ${longest}`;
+  let automaton = known.get(key);
+  if (automaton === undefined) {
+    automaton = explored(low, high, zero, multiple, not, longest);
+    if (known.size >= MOST_KNOWN) known.clear();
+    known.set(key, automaton);
+  }
+  return automaton;
+}
+
+function explored(
   low: Decimal | null,
   high: Decimal | null,
   zero: boolean,
@@ -300,7 +327,7 @@ function bounded(
   const first: State = [0, 0, SAME, 0, SAME, 0, 0, 0, ...steps.map(() => 0)];
   const ids = new Map<string, number>([[first.join(), 0]]);
   const states: State[] = [first];
-  const rows: Int32Array[] = [];
+  const rows: number[] = [];
   const finals: number[] = [];
   const enter = (state: State | null): number => {
     if (state === null) return -1;
@@ -315,15 +342,18 @@ function bounded(
   };
   for (let s = 0; s < states.length; s++) {
     if (states.length > MOST_STATES) return 'needs an automaton of too many states to be enforced';
-    const row = new Int32Array(256).fill(-1);
-    for (let value = 0; value < 10; value++) row[48 + value] = enter(step(states[s], value));
+    for (let value = 0; value < 10; value++) rows.push(enter(step(states[s], value)));
     const phase = states[s][0];
-    if ((phase === 1 || phase === 2) && places > 0) row[46] = enter(settled(states[s]));
-    rows.push(row);
+    rows.push((phase === 1 || phase === 2) && places > 0 ? enter(settled(states[s])) : -1);
     finals.push(isFinal(states[s]) ? 1 : 0);
   }
   if (!finals.includes(1)) return null;
-  const next = new Int32Array(rows.length * 256);
-  for (let s = 0; s < rows.length; s++) next.set(rows[s], s * 256);
-  return fewestByteStates({ next, final: Uint8Array.from(finals) });
+  // Columns are the ten digits and the point.
+  const fewest = minimalTable(Int32Array.from(rows), 11, Uint8Array.from(finals));
+  const next = new Int32Array(fewest.final.length * 256).fill(-1);
+  for (let s = 0; s < fewest.final.length; s++) {
+    for (let value = 0; value < 10; value++) next[s * 256 + 48 + value] = fewest.next[s * 11 + value];
+    next[s * 256 + 46] = fewest.next[s * 11 + 10];
+  }
+  return { next, final: fewest.final };
 }

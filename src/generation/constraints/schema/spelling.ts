@@ -80,7 +80,7 @@ let anyCharacter: Expression | undefined;
 
 /** A string with its quotation marks: every character raw or as any escape that JSON has for it. */
 export function stringExpression(): Expression {
-  anyString ??= { kind: 'automaton', automaton: byteAutomaton(everything(), { ...SPELT_AS_JSON, allEscapes: true }) };
+  anyString ??= { kind: 'automaton', automaton: byteAutomaton(everything(), { ...SPELT_AS_JSON, unicode: 'all' }) };
   return anyString;
 }
 
@@ -91,7 +91,7 @@ export function characterExpression(): Expression {
     const one = { ...all, next: Int32Array.from([-1, 1, -1, -1]), final: Uint8Array.from([0, 1]) };
     anyCharacter = {
       kind: 'automaton',
-      automaton: byteAutomaton(one, { quoted: false, escapes: true, allEscapes: true }),
+      automaton: byteAutomaton(one, { quoted: false, escapes: true, unicode: 'all' }),
     };
   }
   return anyCharacter;
