@@ -1,0 +1,49 @@
+/** Schemas in use, against ajv: what it finds valid is taken, what it finds invalid is not. */
+import { Ajv } from 'ajv';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
+import { expect, it } from 'vitest';
+import { SettingError } from '../src/errors.ts';
+import { schemaGrammar } from '../src/generation/constraints/schema/grammar.ts';
+import { Recogniser } from './constraints_recogniser.ts';
+import { Chance, instanceOf, mutationOf, worldSchemas } from './constraints_schema_world.ts';
+
+/** More schemas than the test takes time for: CONSTRAINTS_SCHEMAS=2000. */
+const COUNT = Number(process.env.CONSTRAINTS_SCHEMAS ?? 120);
+
+it('takes exactly the valid instances of schemas in use', { timeout: 600_000 }, () => {
+  const chance = new Chance(99);
+  let accepted = 0;
+  let instances = 0;
+  const wrong: string[] = [];
+  const times: number[] = [];
+  for (const { kind, schema } of worldSchemas(COUNT, 7)) {
+    const ajv = /draft-07/.test(String(schema.$schema)) ? new Ajv({ strict: false }) : new Ajv2020({ strict: false });
+    (addFormats as unknown as (ajv: unknown) => void)(ajv);
+    const validate = ajv.compile(schema);
+    const start = performance.now();
+    let grammar: ReturnType<typeof schemaGrammar>;
+    try {
+      grammar = schemaGrammar(schema);
+    } catch (error) {
+      expect(error).toBeInstanceOf(SettingError);
+      continue;
+    }
+    times.push(performance.now() - start);
+    accepted++;
+    for (let i = 0; i < 4; i++) {
+      const value = instanceOf(schema, schema, chance);
+      for (const one of [value, mutationOf(value, chance), mutationOf(value, chance)]) {
+        instances++;
+        const text = JSON.stringify(one, null, i % 3);
+        if (Recogniser.takes(grammar, text) !== validate(one)) wrong.push(`${kind}: ${text}`);
+      }
+    }
+  }
+  times.sort((a, b) => a - b);
+  process.stdout.write(
+    `schemas in use: ${accepted} of ${COUNT} accepted, ${instances} instances, ${wrong.length} wrong, compiled in ${times[times.length >> 1].toFixed(1)} ms (median)\n`,
+  );
+  expect(wrong).toEqual([]);
+  expect(accepted / COUNT).toBeGreaterThan(0.95);
+});
