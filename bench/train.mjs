@@ -3,6 +3,8 @@
  * of tokens a second and of peak memory. PYTHON is an interpreter with torch; without one only our own figures are printed.
  * Options: --rows small,middle,gpt2 --dtype float32,bfloat16 --rounds 2 --seconds 6 --threads 2 --eager (leave out torch.compile)
  *
+ * `outside_kernels` is the share of our step's time, batches included, that no kernel was at work.
+ *
  * A figure is the best median of the rounds. On a machine that others use, `processor_ms` with --threads 1 is the steadier comparison.
  */
 import { spawnSync } from 'node:child_process';
@@ -56,7 +58,7 @@ for (const row of values.rows.split(',')) {
     }
     const show = (r) => `${r.tokens_per_second} tokens/s, ${r.processor_ms} ms of processor, ${r.peak_mb} MB`;
     console.log(`${row} ${dtype}`);
-    if (mine) console.log(`  inkstone  ${show(mine)}`);
+    if (mine) console.log(`  inkstone  ${show(mine)}, outside_kernels ${mine.outside_kernels} %`);
     if (torch) console.log(`  torch     ${show(torch)}${torch.compile ? ' (compiled)' : ''}`);
     if (!mine || !torch) continue;
     const ratio = (mine.tokens_per_second / torch.tokens_per_second).toFixed(2);

@@ -89,6 +89,7 @@ const first = await once();
 for (let i = 0; i < 2; i++) await once();
 const times = [];
 let last = first;
+const kernelsBefore = training.kernelSeconds;
 const { user, system } = process.cpuUsage();
 const end = performance.now() + 1000 * Number(values.seconds);
 while (times.length < 3 || performance.now() < end) {
@@ -97,6 +98,8 @@ while (times.length < 3 || performance.now() < end) {
   times.push(performance.now() - start);
 }
 const work = process.cpuUsage();
+const wall = times.reduce((a, b) => a + b, 0) / 1000;
+const outside = kernelsBefore === null ? null : 100 * (1 - (training.kernelSeconds - kernelsBefore) / wall);
 times.sort((a, b) => a - b);
 const speed = (ms) => Math.round((10000 * B * T) / ms) / 10;
 console.log(
@@ -107,6 +110,8 @@ console.log(
     best: speed(times[0]),
     processor_ms: Math.round((work.user - user + work.system - system) / times.length / 100) / 10,
     peak_mb: Math.round(process.resourceUsage().maxRSS / 1024),
+    // of the time of a step, batches included: percent
+    outside_kernels: outside === null ? null : Number(outside.toFixed(2)),
     arena_mb: Math.round(training.arenaBytes / 2 ** 20),
     loss: [first, last].map((x) => Number(x.toFixed(4))),
   }),

@@ -53,6 +53,10 @@ describe('a run', () => {
     expect(losses.at(-1)!).toBeLessThan(0.6 * losses[0]);
     expect(events.at(-1)).toMatchObject({ type: 'end', reason: 'finished', step: 60 });
     expect(events.filter(({ type }) => type === 'sample')).toHaveLength(2);
+    const shares = events.flatMap((event) => (event.type === 'step' ? [event.outside_kernels] : []));
+    const known = shares.filter((share) => share !== undefined);
+    expect(known.length).toBeGreaterThan(30);
+    for (const share of known) expect(share >= 0 && share < 1).toBe(true);
     expect(readRun(out).events).toEqual(events);
     const model = await openModel(out);
     expect(model.config.model_type).toBe('gpt2');

@@ -3,7 +3,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import type { TrainingEvent } from '../training/events.ts';
 
 type EventOf<T extends TrainingEvent['type']> = Extract<TrainingEvent, { type: T }>;
-type Kind = 'number' | 'number?' | 'text' | 'text?' | 'boolean' | 'best' | 'data' | 'reason';
+type Kind = 'number' | 'number?' | 'number??' | 'text' | 'text?' | 'boolean' | 'best' | 'data' | 'reason';
 
 /** The fields of each event besides its type and step. */
 const FIELDS: {
@@ -30,6 +30,7 @@ const FIELDS: {
     mfu: 'number?',
     seconds: 'number',
     resident: 'number?',
+    outside_kernels: 'number??',
   },
   evaluation: {
     loss: 'number',
@@ -61,7 +62,7 @@ export function parseEvent(line: string): TrainingEvent | null {
   for (const [name, kind] of Object.entries(FIELDS[raw.type as TrainingEvent['type']])) {
     const value = made(raw[name], kind);
     if (value === undefined) {
-      if (kind === 'text?') continue;
+      if (kind === 'text?' || kind === 'number??') continue;
       return null;
     }
     event[name] = value;
@@ -76,6 +77,8 @@ function made(value: unknown, kind: Kind): unknown {
       return typeof value === 'number' ? value : (value ?? null) === null ? Number.NaN : undefined;
     case 'number?':
       return typeof value === 'number' ? value : (value ?? null) === null ? null : undefined;
+    case 'number??':
+      return typeof value === 'number' ? value : undefined;
     case 'text':
     case 'text?':
       return typeof value === 'string' ? value : undefined;

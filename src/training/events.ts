@@ -49,6 +49,8 @@ export interface StepEvent {
   readonly seconds: number;
   /** Resident memory of the process in bytes; null in browsers. */
   readonly resident: number | null;
+  /** Share of the time since the step before that was not spent in kernels; absent where it was not measured, or something came between. */
+  readonly outside_kernels?: number;
 }
 
 export interface EvaluationEvent {

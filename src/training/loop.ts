@@ -121,6 +121,8 @@ export async function* trainingLoop(options: LoopOptions): AsyncGenerator<Traini
   const dataOf = (s: number) => micros.map((micro) => batches.batch(s, micro));
   const isTime = (every: number) => every > 0 && state.step % every === 0;
   let saved = options.state ? state.step : -1;
+  /** When the step before ended, and what its kernels had taken by then; null where more than its event came after it. */
+  let before: { readonly time: number; readonly kernels: number } | null = null;
   let evaluated: EvaluationEvent | null = null;
 
   let next = dataOf(state.step);
@@ -145,6 +147,10 @@ export async function* trainingLoop(options: LoopOptions): AsyncGenerator<Traini
     const now = host.now();
     const elapsed = Math.max(1e-9, now - started);
     started = now;
+    const kernels = step.kernelSeconds ?? null;
+    const outside =
+      before && kernels !== null ? 1 - (kernels - before.kernels) / Math.max(1e-9, now - before.time) : null;
+    before = kernels === null ? null : { time: now, kernels };
     const tokens = batches.tokensPerStep;
     speed = speed === 0 ? tokens / elapsed : 0.9 * speed + 0.1 * (tokens / elapsed);
     state = afterStep(state, result, tokens, elapsed);
@@ -171,6 +177,7 @@ export async function* trainingLoop(options: LoopOptions): AsyncGenerator<Traini
         saved = back.step;
         next = dataOf(state.step);
         started = host.now();
+        before = null;
       }
       continue;
     }
@@ -185,9 +192,11 @@ export async function* trainingLoop(options: LoopOptions): AsyncGenerator<Traini
       mfu: options.peak_flops ? (speed * options.flops_per_token) / options.peak_flops : null,
       seconds: state.seconds,
       resident: host.resident?.() ?? null,
+      ...(outside === null ? {} : { outside_kernels: outside }),
     };
     const isLast = state.step >= settings.max_steps;
     evaluated = null;
+    if (isTime(settings.eval_every) || isTime(settings.sample_every) || isTime(settings.save_every)) before = null;
     if (isLast || isTime(settings.eval_every)) {
       evaluated = await evaluate(options, state);
       if (evaluated) {
