@@ -19,6 +19,8 @@ export interface ConstraintState {
   readonly mustEnd: boolean;
   /** Take a token. @returns false, and the state is as before, when it may not come here. */
   accept(token: number): boolean;
+  /** Take bytes that no token has to stand for: the rest of a token that began before the constraint did. Else as {@link accept}. */
+  acceptBytes(bytes: Uint8Array): boolean;
   /** Bytes that every continuation begins with, as far as that is known cheaply; may be empty. */
   forced(): Uint8Array;
   /** An independent copy: for beams and drafts. */

@@ -1,0 +1,159 @@
+/**
+ * The tokens of a vocabulary as a tree of their bytes, laid out depth first: a walk goes forward through flat arrays, and what lies below a byte that
+ * may not come is passed over in one step.
+ */
+import type { ConstraintVocabulary } from './types.ts';
+
+/** Node 0 is the root; a node's children follow it, each before its next sibling. */
+export interface TokenTrie {
+  /** How many nodes there are. */
+  readonly count: number;
+  /** The byte that leads to a node. */
+  readonly byte: Uint8Array;
+  /** How many bytes lead to a node. */
+  readonly depth: Uint16Array;
+  /** The first node that is not below a node. */
+  readonly skip: Int32Array;
+  /** Tokens that end at node i: tokens[first[i]] to tokens[first[i + 1] - 1]; one entry more than nodes. */
+  readonly first: Int32Array;
+  readonly tokens: Int32Array;
+  readonly deepest: number;
+}
+
+/** Tokens of more bytes are left out: none is known, and depths stay small. */
+const LONGEST_TOKEN = 4096;
+
+const known = new WeakMap<ConstraintVocabulary, TokenTrie>();
+
+/** The tree of a vocabulary, built at the first call. */
+export function trieOf(vocabulary: ConstraintVocabulary): TokenTrie {
+  let trie = known.get(vocabulary);
+  if (trie === undefined) {
+    trie = buildTrie(vocabulary);
+    known.set(vocabulary, trie);
+  }
+  return trie;
+}
+
+function buildTrie(vocabulary: ConstraintVocabulary): TokenTrie {
+  const texts: Uint8Array[] = [];
+  const ids: number[] = [];
+  let total = 1;
+  let deepest = 0;
+  for (let id = 0; id < vocabulary.size; id++) {
+    const bytes = vocabulary.bytesOf(id);
+    if (bytes === null || bytes.length === 0 || bytes.length > LONGEST_TOKEN) continue;
+    ids.push(id);
+    texts.push(bytes);
+    total += bytes.length;
+    if (bytes.length > deepest) deepest = bytes.length;
+  }
+  // The first five bytes as one number decide nearly every comparison.
+  const heads = Float64Array.from(texts, (bytes) => {
+    let head = 0;
+    for (let i = 0; i < 6; i++) head = head * 257 + (i < bytes.length ? bytes[i] + 1 : 0);
+    return head;
+  });
+  const order = Uint32Array.from(ids.keys());
+  order.sort((a, b) => heads[a] - heads[b] || compare(texts[a], texts[b]) || a - b);
+
+  const byte = new Uint8Array(total);
+  const depth = new Uint16Array(total);
+  const skip = new Int32Array(total);
+  const first = new Int32Array(total + 1);
+  const tokens = new Int32Array(order.length);
+  const path = new Int32Array(deepest + 1);
+  let count = 1;
+  let last: Uint8Array = new Uint8Array(0);
+  order.forEach((index, place) => {
+    const bytes = texts[index];
+    let shared = 0;
+    const limit = Math.min(last.length, bytes.length);
+    while (shared < limit && last[shared] === bytes[shared]) shared++;
+    for (let d = last.length; d > shared; d--) skip[path[d]] = count;
+    for (let d = shared + 1; d <= bytes.length; d++) {
+      byte[count] = bytes[d - 1];
+      depth[count] = d;
+      first[count] = place;
+      path[d] = count++;
+    }
+    tokens[place] = ids[index];
+    last = bytes;
+  });
+  for (let d = last.length; d >= 0; d--) skip[path[d]] = count;
+  first[count] = order.length;
+  return {
+    count,
+    byte: byte.slice(0, count),
+    depth: depth.slice(0, count),
+    skip: skip.slice(0, count),
+    first: first.slice(0, count + 1),
+    tokens,
+    deepest,
+  };
+}
+
+function compare(a: Uint8Array, b: Uint8Array): number {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) if (a[i] !== b[i]) return a[i] - b[i];
+  return a.length - b.length;
+}
+
+/** The tree of what follows any of the nodes, with the tokens that end there. @param wanted bytes that may follow a node at all. */
+export function suffixTrie(trie: TokenTrie, nodes: readonly number[], wanted: Uint8Array | null): TokenTrie {
+  if (nodes.length === 1 && nodes[0] === 0 && wanted === null) return trie;
+  const byte: number[] = [0];
+  const depth: number[] = [0];
+  const skip: number[] = [0];
+  const first: number[] = [0];
+  const tokens: number[] = [];
+  let deepest = 0;
+  interface Level {
+    readonly node: number;
+    readonly groups: readonly (readonly [byte: number, nodes: number[]])[];
+    next: number;
+  }
+  const groupsOf = (list: readonly number[], filter: Uint8Array | null): [number, number[]][] => {
+    const groups = new Map<number, number[]>();
+    for (const node of list) {
+      for (let child = node + 1; child < trie.skip[node]; child = trie.skip[child]) {
+        const value = trie.byte[child];
+        if (filter !== null && filter[value] === 0) continue;
+        const group = groups.get(value);
+        if (group === undefined) groups.set(value, [child]);
+        else group.push(child);
+      }
+    }
+    return [...groups];
+  };
+  const stack: Level[] = [{ node: 0, groups: groupsOf(nodes, wanted), next: 0 }];
+  while (stack.length > 0) {
+    const level = stack[stack.length - 1];
+    if (level.next === level.groups.length) {
+      skip[level.node] = byte.length;
+      stack.pop();
+      continue;
+    }
+    const [value, list] = level.groups[level.next++];
+    const node = byte.length;
+    byte.push(value);
+    depth.push(stack.length);
+    skip.push(0);
+    first.push(tokens.length);
+    if (stack.length > deepest) deepest = stack.length;
+    for (const own of list) {
+      for (let i = trie.first[own]; i < trie.first[own + 1]; i++) tokens.push(trie.tokens[i]);
+    }
+    stack.push({ node, groups: groupsOf(list, null), next: 0 });
+  }
+  first.push(tokens.length);
+  return {
+    count: byte.length,
+    byte: Uint8Array.from(byte),
+    depth: Uint16Array.from(depth),
+    skip: Int32Array.from(skip),
+    first: Int32Array.from(first),
+    tokens: Int32Array.from(tokens),
+    deepest,
+  };
+}
