@@ -56,4 +56,39 @@ export interface GenerationSettings {
   /** Seconds; null for no limit. */
   readonly max_time: number | null;
   readonly seed: number;
+
+  /** Beam search; 1 for none. */
+  readonly num_beams: number;
+  /** Groups of diverse beams (Vijayakumar et al. 2018); 1 for none. */
+  readonly num_beam_groups: number;
+  readonly diversity_penalty: number;
+  /** Exponent of the length that divides a beam's score. */
+  readonly length_penalty: number;
+  readonly early_stopping: boolean | 'never';
+  /** Sequences that beams must write: each is one list, or a list of lists of which one is enough. */
+  readonly force_words_ids: readonly (readonly number[] | readonly (readonly number[])[])[];
+  /** The same as data: a phrase, or any of several. */
+  readonly constraints: readonly (
+    | { readonly phrase: readonly number[] }
+    | { readonly any: readonly (readonly number[])[] }
+  )[];
+  /** Contrastive search: weight of the degeneration penalty; null for off. */
+  readonly penalty_alpha: number | null;
+  readonly dola_layers: 'low' | 'high' | readonly number[] | null;
+  readonly guidance_scale: number | null;
+  readonly negative_prompt_ids: readonly number[];
+  readonly token_healing: boolean;
+  readonly prompt_lookup_num_tokens: number | null;
+  readonly max_matching_ngram_size: number;
+  readonly num_assistant_tokens: number;
+  readonly num_assistant_tokens_schedule: 'constant' | 'heuristic' | 'heuristic_transient';
+  readonly assistant_confidence_threshold: number;
+  /** Layers of the model that draft for it; null for none. */
+  readonly assistant_early_exit: number | null;
+  readonly output_scores: boolean;
+  readonly output_logits: boolean;
+  readonly output_attentions: boolean;
+  readonly output_hidden_states: boolean;
+  /** Alternatives reported with each token. */
+  readonly logprobs: number;
 }
