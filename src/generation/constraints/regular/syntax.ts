@@ -147,7 +147,7 @@ class Reader {
     if (!this.eat(')')) throw new PatternProblem('has a group without an end');
     if (look !== undefined) return { kind: 'look', item: node, negative: look };
     // A group is kept whole: a quantifier after it means all of it.
-    return node.kind === 'sequence' ? { kind: 'sequence', items: [...node.items] } : node;
+    return node.kind === 'assert' || node.kind === 'look' ? { kind: 'sequence', items: [node] } : node;
   }
 
   private characterClass(): Ranges {
