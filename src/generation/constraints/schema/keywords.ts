@@ -17,7 +17,7 @@ import {
   type ObjectShape,
   Sets,
 } from './sets.ts';
-import { ANY_STRING, bothStrings, hasString, otherStrings, type StringShape, textShape } from './strings.ts';
+import { ANY_STRING, bothStrings, costOf, hasString, otherStrings, type StringShape, textShape } from './strings.ts';
 import { type Place, pathOf, type Term, Terms } from './terms.ts';
 import { evaluatedItems, evaluatedMembers } from './unevaluated.ts';
 
@@ -383,11 +383,11 @@ export class Keywords {
       matchers.push({ keys, term });
       const outside = otherStrings(keys, at);
       classes = classes.flatMap(({ keys: these, matched }) => {
-        sets.step(at, 10);
         const within = these.map((one) => bothStrings(one, keys, at)).filter((shape) => shape !== null);
         const without = these.flatMap((one) =>
           outside.map((other) => bothStrings(one, other, at)).filter((shape) => shape !== null),
         );
+        for (const shape of [...within, ...without]) sets.step(at, costOf(shape));
         return [
           { keys: within, matched: [...(matched ?? []), term] },
           { keys: without, matched },
@@ -478,11 +478,12 @@ export class Keywords {
     const { sets, terms } = this;
     const parts = list.map((term) => this.setOf(term));
     let result = NOTHING;
+    const meeting = parts.map((part, i) => parts.map((other, j) => j < i && !isEmptySet(sets.both(part, other, path))));
     parts.forEach((part, i) => {
       let alone = part;
-      parts.forEach((other, j) => {
-        if (i === j || isEmptySet(alone)) return;
-        if (!isEmptySet(sets.both(alone, other, path))) alone = sets.both(alone, this.setOf(terms.not(list[j])), path);
+      list.forEach((other, j) => {
+        if (i === j || !(meeting[i][j] || meeting[j][i]) || isEmptySet(alone)) return;
+        alone = sets.both(alone, this.setOf(terms.not(other)), path);
       });
       result = sets.either(result, alone, path);
     });

@@ -4,7 +4,7 @@
  */
 import { ANY_NUMBER, bothNumbers, type NumberShape, otherNumbers } from './numbers.ts';
 import { type Problem, raise } from './problem.ts';
-import { ANY_STRING, bothStrings, hasString, otherStrings, type StringShape } from './strings.ts';
+import { ANY_STRING, bothStrings, costOf, hasString, otherStrings, type StringShape } from './strings.ts';
 import type { Term, Terms } from './terms.ts';
 
 /** At least `min` and at most `max` items satisfy the term. */
@@ -183,8 +183,8 @@ export class Sets {
     const result: T[] = [];
     for (const a of as) {
       for (const b of bs) {
-        this.step(path);
         const shape = a === b ? a : both(a, b);
+        this.step(path, shape === null ? 0.3 : 1);
         if (shape !== null && !result.includes(shape)) result.push(shape);
         if (result.length > MOST_SHAPES) this.tooLarge(path);
       }
@@ -304,7 +304,7 @@ export class Sets {
     const byTerm = new Map<Term, StringShape[]>();
     for (const a of as) {
       for (const b of bs) {
-        const keys = this.pairs(a.keys, b.keys, path, (x, y) => bothStrings(x, y, path));
+        const keys = this.keysOfBoth(a.keys, b.keys, path);
         if (keys.length === 0) continue;
         const term = this.terms.all([a.term, b.term]);
         const known = byTerm.get(term);
@@ -313,6 +313,12 @@ export class Sets {
       }
     }
     return [...byTerm].map(([term, keys]) => ({ term, keys: joinedStrings(keys) }));
+  }
+
+  private keysOfBoth(as: readonly StringShape[], bs: readonly StringShape[], path: string): readonly StringShape[] {
+    const keys = this.pairs(as, bs, path, (x, y) => bothStrings(x, y, path));
+    for (const shape of keys) this.step(path, costOf(shape));
+    return keys;
   }
 
   /** @returns null where certainly no object fits. */
@@ -368,8 +374,7 @@ export class Sets {
   /** All keys, those of a language with a term of their own. */
   classesWith(keys: readonly StringShape[], term: Term, path = ''): readonly KeyClass[] {
     let outside: readonly StringShape[] = ANY_KEY;
-    for (const one of keys)
-      outside = this.pairs(outside, otherStrings(one, path), path, (x, y) => bothStrings(x, y, path));
+    for (const one of keys) outside = this.keysOfBoth(outside, otherStrings(one, path), path);
     const classes: KeyClass[] = [{ keys, term }];
     if (outside.length > 0) classes.push({ keys: outside, term: this.terms.yes });
     return classes;
