@@ -71,7 +71,8 @@ function address(wide: string, privateUse: string, relative: boolean): string {
   const absolute = `\\/(?:${p}+${segments})?`;
   const rootless = `${p}+${segments}`;
   const tail = `(?:\\?(?:${p}|[\\/?${privateUse}])*)?(?:#(?:${p}|[\\/?])*)?`;
-  const scheme = `[A-Za-z][A-Za-z0-9+\\-.]*:(?:${authority}|${absolute}|${rootless})?`;
+  // What has nothing after its scheme is an address by the letter, and of nothing.
+  const scheme = `[A-Za-z][A-Za-z0-9+\\-.]*:(?:${authority}|${absolute}|${rootless})`;
   if (!relative) return `${scheme}${tail}`;
   const first = `(?:[A-Za-z0-9\\-._~!$&'()*+,;=@${wide}]|${encoded})+`;
   return `(?:${scheme}|${authority}|${absolute}|${first}${segments})?${tail}`;

@@ -247,6 +247,7 @@ function explored(
   }
   const places = multiple === null ? Infinity : steps[0].places;
   const counted = steps.length > 0 ? Math.max(...steps.map((step) => step.places)) : 0;
+  const finest = Math.max(MOST_FRACTION, (lower?.fraction.length ?? 0) + 17, (upper?.fraction.length ?? 0) + 17);
   const most = upper === null ? longest : Math.min(longest, upper.whole.length);
   const count = Math.max(lower?.whole.length ?? 0, most);
 
@@ -284,7 +285,7 @@ function explored(
       if (digitValue === wanted) return [SAME, Math.min(at + 1, bound.fraction.length)];
       return [Math.sign(digitValue - wanted), 0];
     };
-    if (counting >= places) return null;
+    if (counting >= places || (steps.length === 0 && counting >= finest)) return null;
     const rest = remainders.map((value, i) => {
       if (counting >= steps[i].places) return digitValue > 0 || value < 0 ? -1 : value;
       return (value * 10 + digitValue) % steps[i].by;
@@ -299,7 +300,7 @@ function explored(
       hs,
       ha,
       nonzero,
-      steps.length === 0 ? 0 : Math.min(counting + 1, Math.max(counted, 1)),
+      steps.length === 0 ? counting + 1 : Math.min(counting + 1, Math.max(counted, 1)),
       ...rest,
     ];
   };
