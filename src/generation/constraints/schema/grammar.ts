@@ -2,8 +2,8 @@
 import type { Expression, Grammar, NamedMember } from '../grammar.ts';
 import { type Draft, SchemaDocument } from './document.ts';
 import { Keywords } from './keywords.ts';
-import { Plan } from './plan.ts';
-import { raise } from './problem.ts';
+import { kindsOf, MOST_CONTAINS, Plan } from './plan.ts';
+import { raise, type Tolerance } from './problem.ts';
 import type { ArrayShape, Containing, ObjectShape } from './sets.ts';
 import { choice, type Layout, layout, NOTHING_WRITTEN, repeat, sequence, text, type Whitespace } from './spelling.ts';
 import { keysExpression } from './string-text.ts';
@@ -17,6 +17,11 @@ export interface SchemaOptions {
   readonly draft?: Draft;
   /** Whether `format` binds. It does unless this is false; formats that no list knows never do. */
   readonly formats?: boolean;
+  /**
+   * Called for each keyword that cannot be enforced, instead of an error: the grammar then lets through what only that keyword would refuse, and the value has to
+   * be validated.
+   */
+  readonly unenforced?: (path: string, reason: string) => void;
 }
 
 /**
@@ -29,10 +34,12 @@ export function schemaGrammar(schema: unknown, options: SchemaOptions = {}): Gra
   const document = new SchemaDocument(schema, options.draft);
   const keywords = new Keywords(document, options.formats ?? true);
   const root = keywords.terms.place(document.root);
-  const plan = new Plan(keywords, root);
+  const { unenforced } = options;
+  const tolerate: Tolerance = unenforced === undefined ? raise : ({ path, reason }) => unenforced(path, reason);
+  const plan = new Plan(keywords, root, tolerate);
   if (!plan.has(root))
     raise({ path: '#', value: schema, reason: 'allows no value at all: its conditions contradict each other' });
-  return new Writer(keywords, plan, layout(options.whitespace ?? 'plain')).write(root);
+  return new Writer(keywords, plan, layout(options.whitespace ?? 'plain'), tolerate).write(root);
 }
 
 /** The grammar of all JSON texts. */
@@ -52,6 +59,7 @@ class Writer {
     private readonly keywords: Keywords,
     private readonly plan: Plan,
     private readonly layout: Layout,
+    private readonly tolerate: Tolerance,
   ) {}
 
   write(root: Term): Grammar {
@@ -79,12 +87,12 @@ class Writer {
     const parts: Expression[] = scalars === null ? [] : [scalars];
     for (const shape of objects) {
       if (!this.plan.objectHas(shape)) continue;
-      if (shape.problem !== undefined) raise(shape.problem);
+      if (shape.problem !== undefined) this.tolerate(shape.problem);
       parts.push(this.object(shape, path));
     }
     for (const shape of arrays) {
       if (!this.plan.arrayHas(shape)) continue;
-      if (shape.problem !== undefined) raise(shape.problem);
+      if (shape.problem !== undefined) this.tolerate(shape.problem);
       const array = this.array(shape, path);
       if (array !== null) parts.push(array);
     }
@@ -103,13 +111,13 @@ class Writer {
     const others: { key: Expression; value: Expression }[] = [];
     for (const { keys, term } of shape.others) {
       if (!this.plan.has(term)) continue;
-      const key = keysExpression(keys, shape.named.keys(), path);
+      const key = keysExpression(keys, shape.named.keys(), path, this.tolerate);
       if (key !== null) others.push({ key: sequence(key, colon), value: this.valueOf(term) });
     }
     // A key that comes twice is one member: counted members are not members then.
     if (others.length > 0 && shape.min > required + 1) {
       const reason = `asks for ${shape.min} members with any keys, which cannot be told from one key written ${shape.min} times; name or require more of them`;
-      raise({ path: `${path}/minProperties`, value: shape.min, reason });
+      this.tolerate({ path: `${path}/minProperties`, value: shape.min, reason });
     }
     const max = others.length === 0 ? Math.min(shape.max, named.length) : shape.max;
     const braces = (inner: Expression): Expression => sequence(text('{'), inner, text('}'));
@@ -124,10 +132,15 @@ class Writer {
     const most = this.plan.most(shape);
     const brackets = (inner: Expression): Expression => sequence(text('['), inner, text(']'));
     if (most === 0) return brackets(this.layout.inside);
-    let items: Expression | null;
-    if (shape.unique && most > 1) items = distinctItems(shape, most, this.keywords, this.layout.comma, path);
-    else if (shape.contains.length > 0) items = this.containing(shape, most, path);
-    else items = this.items(shape, most);
+    let items: Expression | null | undefined;
+    if (shape.unique && most > 1) {
+      const distinct = distinctItems(shape, most, this.keywords, this.layout.comma, path);
+      if (distinct !== null && 'reason' in distinct) this.tolerate(distinct);
+      else items = distinct;
+    }
+    if (items === undefined) {
+      items = shape.contains.length > 0 ? this.containing(shape, most, path) : this.items(shape, most);
+    }
     if (items === null) return shape.min === 0 ? brackets(this.layout.inside) : null;
     const full = sequence(this.layout.inside, items, this.layout.inside);
     return brackets(shape.min === 0 ? choice([NOTHING_WRITTEN, full]) : full);
@@ -165,9 +178,10 @@ class Writer {
     const bounded = most < Infinity ? most : Math.max(shape.min, shape.prefix.length);
     const caps = contains.map((one) => (one.max < Infinity ? one.max + 1 : one.min));
     const states = caps.reduce((product, cap) => product * (cap + 1), bounded + 1);
-    if (contains.length > 3 || states > MOST_CONTAINS_STATES) {
+    if (contains.length > MOST_CONTAINS || states > MOST_CONTAINS_STATES) {
       const reason = 'counts too many items together with other bounds; smaller counts would do';
-      raise({ path: `${path}/contains`, value: 'a schema', reason });
+      this.tolerate({ path: `${path}/contains`, value: 'a schema', reason });
+      return this.items(shape, most);
     }
     // A rule for each count of items and of those that satisfy each term; the same item cannot be of two kinds.
     const name = (count: number, found: readonly number[]): string => `${prefixed}:${count}:${found.join(':')}`;
@@ -183,12 +197,11 @@ class Writer {
       if (complete && count >= Math.max(1, shape.min)) ways.push(NOTHING_WRITTEN);
       if (count < most) {
         const item = shape.prefix[count] ?? shape.rest;
-        for (let kind = 0; kind < 1 << contains.length; kind++) {
-          const signs = contains.map((one, i) => ((kind >> i) & 1 ? one.term : terms.not(one.term)));
+        for (const [kind, signs] of kindsOf(contains, terms).entries()) {
           const term = terms.all([item, ...signs]);
           const next = found.map((value, i) => Math.min(value + ((kind >> i) & 1), caps[i]));
           if (next.some((value, i) => value > contains[i].max)) continue;
-          if (!this.hasAll(item, signs)) continue;
+          if (!this.plan.has(term)) continue;
           const after = make(most < Infinity ? count + 1 : Math.min(count + 1, bounded + 1), next);
           if (after !== null) ways.push(sequence(count === 0 ? NOTHING_WRITTEN : comma, this.valueOf(term), after));
         }
@@ -203,10 +216,6 @@ class Writer {
       0,
       contains.map(() => 0),
     );
-  }
-
-  private hasAll(item: Term, signs: readonly Term[]): boolean {
-    return this.plan.has(this.keywords.terms.all([item, ...signs]));
   }
 
   private containingOnce(rest: Term, { term, min, max }: Containing): Expression {

@@ -19,7 +19,7 @@ import {
 } from './sets.ts';
 import { ANY_STRING, bothStrings, costOf, hasString, otherStrings, type StringShape, textShape } from './strings.ts';
 import { type Place, pathOf, type Term, Terms } from './terms.ts';
-import { evaluatedItems, evaluatedMembers } from './unevaluated.ts';
+import { Unevaluated } from './unevaluated.ts';
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -166,6 +166,11 @@ export class Keywords {
     if (one.length > 0) narrow(this.exactlyOne(one, joined(path, ['oneOf'])), 'oneOf');
     const not = this.child(place, 'not');
     if (not !== undefined) narrow(this.setOf(this.terms.not(not)), 'not');
+    if (document.draft === '2020-12') {
+      for (const keyword of ['unevaluatedItems', 'unevaluatedProperties'] as const) {
+        if (own(schema, keyword) !== undefined) narrow(this.unevaluated(place, keyword), keyword);
+      }
+    }
     const condition = this.child(place, 'if');
     if (condition !== undefined) {
       const yes = this.child(place, 'then') ?? this.terms.yes;
@@ -309,17 +314,6 @@ export class Keywords {
       const max = (modern ? count(schema, 'maxContains', path) : undefined) ?? Infinity;
       contains.push({ term: contained, min, max });
     }
-    let problem: Problem | undefined;
-    if (own(schema, 'unevaluatedItems') !== undefined && rest === undefined && document.draft === '2020-12') {
-      const evaluated = evaluatedItems(document, place);
-      const unevaluated = this.child(place, 'unevaluatedItems')!;
-      if (typeof evaluated === 'string')
-        problem = { path: `${path}/unevaluatedItems`, value: own(schema, 'unevaluatedItems'), reason: evaluated };
-      else if (evaluated !== Infinity) {
-        while (prefix.length < evaluated) prefix.push(terms.yes);
-        rest = unevaluated;
-      }
-    }
     const min = count(schema, 'minItems', path) ?? 0;
     const max = count(schema, 'maxItems', path) ?? Infinity;
     const unique = own(schema, 'uniqueItems') === true;
@@ -329,12 +323,11 @@ export class Keywords {
       contains.length === 0 &&
       min === 0 &&
       max === Infinity &&
-      !unique &&
-      problem === undefined
+      !unique
     ) {
       return sets.anyArray;
     }
-    return sets.array({ prefix, rest: rest ?? terms.yes, min, max, contains, unique, problem });
+    return sets.array({ prefix, rest: rest ?? terms.yes, min, max, contains, unique });
   }
 
   private objects(place: Place, schema: Members): ObjectShape | null {
@@ -343,24 +336,8 @@ export class Keywords {
     const properties = members(schema, 'properties', path);
     const patterns = members(schema, 'patternProperties', path);
     const required = names(own(schema, 'required'), `${path}/required`);
-    let additional = this.child(place, 'additionalProperties');
+    const additional = this.child(place, 'additionalProperties');
     let problem: Problem | undefined;
-    let evaluated: ReadonlySet<string> = new Set();
-    if (
-      additional === undefined &&
-      document.draft === '2020-12' &&
-      own(schema, 'unevaluatedProperties') !== undefined
-    ) {
-      const found = evaluatedMembers(document, place);
-      if (typeof found === 'string')
-        problem = { path: `${path}/unevaluatedProperties`, value: own(schema, 'unevaluatedProperties'), reason: found };
-      else if (!found.all) {
-        evaluated = found.names;
-        additional = this.child(place, 'unevaluatedProperties');
-        for (const source of found.patterns)
-          if (!Object.hasOwn(patterns, source)) Object.assign(patterns, { [source]: true });
-      }
-    }
     const left = additional ?? terms.yes;
 
     // Keys without a name of their own: split by the patterns that they match.
@@ -379,7 +356,7 @@ export class Keywords {
         };
         continue;
       }
-      const term = patterns[source] === true ? terms.yes : terms.place(document.at(place, 'patternProperties', source));
+      const term = terms.place(document.at(place, 'patternProperties', source));
       matchers.push({ keys, term });
       const outside = otherStrings(keys, at);
       classes = classes.flatMap(({ keys: these, matched }) => {
@@ -402,7 +379,6 @@ export class Keywords {
       named.set(key, { term: matched.length === 0 ? left : terms.all(matched), required: required.has(key) });
     };
     for (const key of Object.keys(properties)) add(key, terms.place(document.at(place, 'properties', key)));
-    for (const key of evaluated) if (!named.has(key)) add(key, terms.yes);
     for (const key of required) if (!named.has(key)) add(key, undefined);
 
     const min = count(schema, 'minProperties', path) ?? 0;
@@ -468,6 +444,35 @@ export class Keywords {
       }
     }
     return result;
+  }
+
+  private unevaluated(place: Place, keyword: 'unevaluatedItems' | 'unevaluatedProperties'): JsonSet {
+    const { sets, terms, document } = this;
+    const left = own(place.schema as Members, keyword);
+    const members = keyword === 'unevaluatedProperties';
+    const path = joined(place.path, [keyword]);
+    const ways = new Unevaluated(document, terms, members ? 'members' : 'items').ways(place);
+    if (ways === undefined) {
+      const problem: Problem = { path, value: left, reason: 'depends on too many combinations of branches' };
+      return members
+        ? { ...sets.everything, objects: [{ ...sets.anyObject, problem }] }
+        : { ...sets.everything, arrays: [{ ...sets.anyArray, problem }] };
+    }
+    const results = ways.map((way) => {
+      const free: Record<string, unknown> = members
+        ? {
+            properties: Object.fromEntries(way.names.map((name) => [name, true])),
+            patternProperties: Object.fromEntries(way.patterns.map((source) => [source, true])),
+            additionalProperties: left,
+          }
+        : {
+            prefixItems: new Array(way.first).fill(true),
+            items: way.contains.length === 0 ? left : { anyOf: [left, ...way.contains] },
+          };
+      const rest = way.all ? terms.yes : terms.place({ schema: free, path: place.path, base: place.base });
+      return terms.all([...way.terms, rest]);
+    });
+    return this.union([...new Set(results)], path);
   }
 
   private union(terms: readonly Term[], path: string): JsonSet {

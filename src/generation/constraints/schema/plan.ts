@@ -3,14 +3,16 @@
  * must not be begun.
  */
 import type { Expression } from '../grammar.ts';
+import { ONE } from './decimal.ts';
 import type { Keywords } from './keywords.ts';
 import { numbersExpression } from './number-text.ts';
-import { type Problem, raise } from './problem.ts';
-import type { ArrayShape, KeyClass, ObjectShape } from './sets.ts';
+import type { NumberShape } from './numbers.ts';
+import { type Problem, raise, type Tolerance } from './problem.ts';
+import type { ArrayShape, Containing, KeyClass, ObjectShape } from './sets.ts';
 import { choice, oneOfTexts, text } from './spelling.ts';
 import { stringsExpression } from './string-text.ts';
 import { bothStrings, hasString, isAnyString } from './strings.ts';
-import { pathOf, type Term } from './terms.ts';
+import { pathOf, type Term, type Terms } from './terms.ts';
 
 /** What the values of one term are written as. */
 export interface Values {
@@ -23,6 +25,21 @@ export interface Values {
 }
 
 const MOST_TERMS = 20_000;
+/** Terms of `contains` on one array that are counted side by side. */
+export const MOST_CONTAINS = 3;
+
+/** Every way in which an item can satisfy some of the terms and not the others: bit i of the number of a way stands for term i. */
+export function kindsOf(contains: readonly Containing[], terms: Terms): Term[][] {
+  return Array.from({ length: 1 << contains.length }, (_, kind) =>
+    contains.map((one, i) => ((kind >> i) & 1 ? one.term : terms.not(one.term))),
+  );
+}
+
+/** Wider, and without what has no spelling; whole numbers stay whole. */
+function withoutSteps(shape: NumberShape): NumberShape {
+  const whole = shape.multiple !== null && shape.multiple.exponent >= 0;
+  return { ...shape, multiple: whole ? ONE : null, not: [] };
+}
 
 export class Plan {
   private readonly values = new Map<Term, Values>();
@@ -31,6 +48,7 @@ export class Plan {
   constructor(
     private readonly keywords: Keywords,
     root: Term,
+    private readonly tolerate: Tolerance,
   ) {
     const waiting = [root];
     for (let term = waiting.pop(); term !== undefined; term = waiting.pop()) {
@@ -60,11 +78,13 @@ export class Plan {
     const parts: Expression[] = [];
     if (set.null) parts.push(text('null'));
     if (set.booleans > 0) parts.push(oneOfTexts(['false', 'true'].filter((_, i) => (set.booleans >> i) & 1)));
-    for (const shape of set.numbers) if (shape.problem !== undefined) raise(shape.problem);
-    const numbers = numbersExpression(set.numbers);
-    if (typeof numbers === 'string') raise({ path: `${path}/multipleOf`, value: 'a number', reason: numbers });
+    let numbers = numbersExpression(set.numbers);
+    if (typeof numbers === 'string') {
+      this.tolerate({ path: `${path}/multipleOf`, value: 'a number', reason: numbers });
+      numbers = numbersExpression(set.numbers.map(withoutSteps)) as Expression | null;
+    }
     if (numbers !== null) parts.push(numbers);
-    const strings = stringsExpression(set.strings, path);
+    const strings = stringsExpression(set.strings, path, this.tolerate);
     if (strings !== null) parts.push(strings);
     const arrays = set.arrays.map((shape) => {
       if (shape.contains.length === 0 || shape.max === 0) return shape;
@@ -84,9 +104,10 @@ export class Plan {
     const found: Term[] = [];
     for (const shape of values.arrays) {
       found.push(...shape.prefix, shape.rest);
-      for (const { term } of shape.contains) {
-        for (const item of [...new Set([...shape.prefix, shape.rest])])
-          found.push(terms.all([item, term]), terms.all([item, terms.not(term)]));
+      if (shape.contains.length === 0 || shape.contains.length > MOST_CONTAINS) continue;
+      for (const item of new Set([...shape.prefix, shape.rest])) {
+        for (const { term } of shape.contains) found.push(terms.all([item, term]));
+        for (const kind of kindsOf(shape.contains, terms)) found.push(terms.all([item, ...kind]));
       }
     }
     for (const shape of values.objects) {

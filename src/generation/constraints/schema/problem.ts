@@ -10,6 +10,9 @@ export interface Problem {
   readonly reason: string;
 }
 
+/** What becomes of a problem that still matters: an error, or a word to the caller, who wants a grammar that lets more through. */
+export type Tolerance = (problem: Problem) => void;
+
 export function raise(problem: Problem): never {
   throw new SettingError(`schema ${problem.path}`, shortened(problem.value), problem.reason);
 }

@@ -3,7 +3,7 @@ import type { Expression } from '../grammar.ts';
 import { byteAutomaton, SPELT_AS_JSON } from '../regular/bytes.ts';
 import { type Dfa, difference, everything, intersection, isEmpty, lengths, ofLength, ofTexts } from '../regular/dfa.ts';
 import { nodeExpression } from '../regular/expression.ts';
-import { raise } from './problem.ts';
+import type { Tolerance } from './problem.ts';
 import {
   characterExpression,
   choice,
@@ -21,15 +21,20 @@ const QUOTE = text('"');
 const spelt = new WeakMap<Dfa, Expression>();
 
 /** @returns null where there is no string. */
-export function stringsExpression(shapes: readonly StringShape[], path: string): Expression | null {
+export function stringsExpression(
+  shapes: readonly StringShape[],
+  path: string,
+  tolerate: Tolerance,
+): Expression | null {
   const parts: Expression[] = [];
   for (const shape of shapes) {
-    if (shape.problem !== undefined) raise(shape.problem);
+    if (shape.problem !== undefined) tolerate(shape.problem);
     try {
       const part = shapeExpression(shape);
       if (part !== null) parts.push(part);
     } catch (error) {
-      raise(problemOf(error, path, 'a string'));
+      tolerate(problemOf(error, `${path}/pattern`));
+      parts.push(stringExpression());
     }
   }
   return parts.length === 0 ? null : choice(parts);
@@ -117,6 +122,7 @@ export function keysExpression(
   shapes: readonly StringShape[],
   names: Iterable<string>,
   path: string,
+  tolerate: Tolerance,
 ): Expression | null {
   const taken = new Set(names);
   const left: StringShape[] = [];
@@ -126,5 +132,5 @@ export function keysExpression(
       if (only.size > 0) left.push({ ...shape, only });
     } else left.push({ ...shape, not: shape.not.size === 0 ? taken : new Set([...shape.not, ...taken]) });
   }
-  return left.length === 0 ? null : stringsExpression(left, path);
+  return left.length === 0 ? null : stringsExpression(left, path, tolerate);
 }

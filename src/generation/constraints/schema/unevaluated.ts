@@ -1,108 +1,131 @@
-/** What `unevaluatedProperties` and `unevaluatedItems` leave alone: what the keywords beside them always look at. */
+/**
+ * What `unevaluatedProperties` and `unevaluatedItems` leave alone: what the keywords beside them look at, where they apply. A value is judged by the ways in which
+ * branches can apply to it: if it passes with some of those that do, it passes with all, for each only takes members and items away from what is left.
+ */
 import { isMembers, own, type SchemaDocument } from './document.ts';
-import type { Place } from './terms.ts';
+import type { Place, Term, Terms } from './terms.ts';
 
-export interface EvaluatedMembers {
-  /** All members are looked at. */
+/** What is looked at when some terms hold. */
+export interface Evaluated {
+  readonly terms: readonly Term[];
+  /** All members, or all items, are looked at. */
   readonly all: boolean;
-  readonly names: ReadonlySet<string>;
-  readonly patterns: ReadonlySet<string>;
+  readonly names: readonly string[];
+  /** Patterns of names. */
+  readonly patterns: readonly string[];
+  /** So many first items. */
+  readonly first: number;
+  /** Items that satisfy one of these schemas. */
+  readonly contains: readonly unknown[];
 }
 
-const CONDITIONAL = ['anyOf', 'oneOf', 'if', 'dependentSchemas', 'not'];
+const NOTHING: Evaluated = { terms: [], all: false, names: [], patterns: [], first: 0, contains: [] };
+const MOST_WAYS = 64;
+const DEEPEST = 16;
 
-/** The place itself and those that allOf and $ref put beside it; a string when some of it depends on the value. */
-function beside(document: SchemaDocument, place: Place, relevant: (schema: Place) => boolean): Place[] | string {
-  const found: Place[] = [];
-  const waiting = [place];
-  const seen = new Set<unknown>();
-  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    const { schema } = next;
-    if (!isMembers(schema) || seen.has(schema)) continue;
-    seen.add(schema);
-    found.push(next);
-    for (const keyword of CONDITIONAL) {
-      if (own(schema, keyword) === undefined || keyword === 'not') continue;
-      if (reaches(document, next, keyword, relevant))
-        return `depends on which of ${keyword} applies, which is not followed; name the properties beside it`;
+type Members = Readonly<Record<string, unknown>>;
+
+export class Unevaluated {
+  constructor(
+    private readonly document: SchemaDocument,
+    private readonly terms: Terms,
+    private readonly of: 'members' | 'items',
+  ) {}
+
+  /** The ways for a place, its own `unevaluated…` left out. @returns undefined when there are too many. */
+  ways(place: Place): readonly Evaluated[] | undefined {
+    try {
+      return this.below(place, 0, true);
+    } catch (error) {
+      if (error instanceof TooMany) return undefined;
+      throw error;
     }
-    const list = own(schema, 'allOf');
-    if (Array.isArray(list)) for (const i of list.keys()) waiting.push(document.at(next, 'allOf', String(i)));
+  }
+
+  private below(place: Place, depth: number, outermost = false): readonly Evaluated[] {
+    const { schema } = place;
+    if (!isMembers(schema) || depth > DEEPEST) return [NOTHING];
+    let ways: readonly Evaluated[] = [this.own(schema, outermost)];
+    const add = (more: readonly Evaluated[]): void => {
+      if (more.length === 1 && more[0] === NOTHING) return;
+      ways = ways.flatMap((one) => more.map((other) => both(one, other)));
+      if (ways.length > MOST_WAYS) throw new TooMany();
+    };
+    const branch = (...keys: string[]): Place => this.document.at(place, ...keys);
+    /** A branch that applies when its own terms hold. */
+    const when = (at: Place, ...terms: Term[]): Evaluated[] => {
+      const inner = this.below(at, depth + 1).filter((way) => way !== NOTHING);
+      return inner.map((way) => ({ ...way, terms: [...terms, ...way.terms] }));
+    };
     for (const keyword of ['$ref', '$dynamicRef'] as const) {
-      if (own(schema, keyword) !== undefined) waiting.push(document.reference(next, keyword));
+      if (own(schema, keyword) !== undefined) add(this.below(this.document.reference(place, keyword), depth + 1));
     }
-  }
-  return found;
-}
-
-/** Whether a conditional keyword looks at members or items at all. */
-function reaches(
-  document: SchemaDocument,
-  place: Place,
-  keyword: string,
-  relevant: (place: Place) => boolean,
-): boolean {
-  const waiting: Place[] = [];
-  const open = (from: Place, name: string): void => {
-    const value = own(from.schema as Record<string, unknown>, name);
-    if (Array.isArray(value)) for (const i of value.keys()) waiting.push(document.at(from, name, String(i)));
-    else if (name === 'dependentSchemas' && isMembers(value))
-      for (const key of Object.keys(value)) waiting.push(document.at(from, name, key));
-    else if (isMembers(value)) waiting.push(document.at(from, name));
-  };
-  open(place, keyword);
-  if (keyword === 'if') for (const name of ['then', 'else']) open(place, name);
-  const seen = new Set<unknown>();
-  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    if (!isMembers(next.schema) || seen.has(next.schema)) continue;
-    seen.add(next.schema);
-    if (relevant(next)) return true;
-    for (const name of ['allOf', 'anyOf', 'oneOf', 'if', 'then', 'else', 'dependentSchemas']) open(next, name);
-    for (const name of ['$ref', '$dynamicRef'] as const) {
-      if (own(next.schema, name) !== undefined) waiting.push(document.reference(next, name));
+    for (const i of keysOf(own(schema, 'allOf'))) add(this.below(branch('allOf', i), depth + 1));
+    for (const i of keysOf(own(schema, 'anyOf'))) {
+      const at = branch('anyOf', i);
+      add([NOTHING, ...when(at, this.terms.place(at))]);
     }
+    const one = keysOf(own(schema, 'oneOf')).flatMap((i) => {
+      const at = branch('oneOf', i);
+      return when(at, this.terms.place(at));
+    });
+    if (one.length > 0) add([NOTHING, ...one]);
+    if (own(schema, 'if') !== undefined) {
+      const condition = this.terms.place(branch('if'));
+      const yes = this.below(branch('if'), depth + 1).flatMap((way) =>
+        (own(schema, 'then') === undefined ? [NOTHING] : this.below(branch('then'), depth + 1)).map((then) =>
+          both(way, then),
+        ),
+      );
+      const no = own(schema, 'else') === undefined ? [] : when(branch('else'), this.terms.not(condition));
+      add([NOTHING, ...yes.map((way) => ({ ...way, terms: [condition, ...way.terms] })), ...no]);
+    }
+    const dependent = own(schema, 'dependentSchemas');
+    if (isMembers(dependent)) {
+      for (const key of Object.keys(dependent)) {
+        const present = this.terms.place({
+          schema: { type: 'object', required: [key] },
+          path: place.path,
+          base: place.base,
+        });
+        add([NOTHING, ...when(branch('dependentSchemas', key), present)]);
+      }
+    }
+    return ways;
   }
-  return false;
-}
 
-function has(place: Place, keywords: readonly string[]): boolean {
-  return keywords.some((keyword) => own(place.schema as Record<string, unknown>, keyword) !== undefined);
-}
-
-const MEMBERS = ['properties', 'patternProperties', 'additionalProperties', 'unevaluatedProperties'];
-const ITEMS = ['items', 'prefixItems', 'contains', 'unevaluatedItems'];
-
-/** @returns a string that says why not, when it cannot be told without a value. */
-export function evaluatedMembers(document: SchemaDocument, place: Place): EvaluatedMembers | string {
-  const places = beside(document, place, (one) => has(one, MEMBERS));
-  if (typeof places === 'string') return places;
-  const names = new Set<string>();
-  const patterns = new Set<string>();
-  let all = false;
-  for (const one of places) {
-    const schema = one.schema as Record<string, unknown>;
-    const named = own(schema, 'properties');
-    if (isMembers(named)) for (const key of Object.keys(named)) names.add(key);
-    const matched = own(schema, 'patternProperties');
-    if (isMembers(matched)) for (const key of Object.keys(matched)) patterns.add(key);
-    if (own(schema, 'additionalProperties') !== undefined) all = true;
-    if (one !== place && one.schema !== place.schema && own(schema, 'unevaluatedProperties') !== undefined) all = true;
-  }
-  return { all, names, patterns };
-}
-
-/** How many first items are looked at (Infinity: all); a string that says why not, when it cannot be told without a value. */
-export function evaluatedItems(document: SchemaDocument, place: Place): number | string {
-  const places = beside(document, place, (one) => has(one, ITEMS));
-  if (typeof places === 'string') return places;
-  let first = 0;
-  for (const one of places) {
-    const schema = one.schema as Record<string, unknown>;
+  private own(schema: Members, outermost: boolean): Evaluated {
+    const has = (keyword: string): boolean => own(schema, keyword) !== undefined;
+    if (this.of === 'members') {
+      const names = isMembers(own(schema, 'properties')) ? Object.keys(own(schema, 'properties') as Members) : [];
+      const matched = own(schema, 'patternProperties');
+      const patterns = isMembers(matched) ? Object.keys(matched) : [];
+      const all = has('additionalProperties') || (!outermost && has('unevaluatedProperties'));
+      return names.length + patterns.length === 0 && !all ? NOTHING : { ...NOTHING, all, names, patterns };
+    }
     const prefix = own(schema, 'prefixItems');
-    if (Array.isArray(prefix)) first = Math.max(first, prefix.length);
-    if (own(schema, 'items') !== undefined) return Infinity;
-    if (own(schema, 'contains') !== undefined) return 'depends on which items contains finds, which is not followed';
-    if (one.schema !== place.schema && own(schema, 'unevaluatedItems') !== undefined) return Infinity;
+    const first = Array.isArray(prefix) ? prefix.length : 0;
+    const all = has('items') || (!outermost && has('unevaluatedItems'));
+    const contains = has('contains') ? [own(schema, 'contains')] : [];
+    return first === 0 && !all && contains.length === 0 ? NOTHING : { ...NOTHING, all, first, contains };
   }
-  return first;
+}
+
+class TooMany extends Error {}
+
+function keysOf(list: unknown): string[] {
+  return Array.isArray(list) ? [...list.keys()].map(String) : [];
+}
+
+function both(a: Evaluated, b: Evaluated): Evaluated {
+  if (a === NOTHING) return b;
+  if (b === NOTHING) return a;
+  return {
+    terms: [...a.terms, ...b.terms],
+    all: a.all || b.all,
+    names: [...a.names, ...b.names],
+    patterns: [...a.patterns, ...b.patterns],
+    first: Math.max(a.first, b.first),
+    contains: [...a.contains, ...b.contains],
+  };
 }

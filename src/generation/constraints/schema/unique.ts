@@ -2,7 +2,7 @@
 import type { Expression } from '../grammar.ts';
 import type { Keywords } from './keywords.ts';
 import { onlyNumber } from './numbers.ts';
-import { raise } from './problem.ts';
+import type { Problem } from './problem.ts';
 import type { ArrayShape } from './sets.ts';
 import { NOTHING_WRITTEN, text } from './spelling.ts';
 import type { Term } from './terms.ts';
@@ -16,12 +16,12 @@ export function distinctItems(
   keywords: Keywords,
   comma: Expression,
   path: string,
-): Expression | null {
+): Expression | Problem | null {
   const values = shape.prefix.length === 0 && shape.contains.length === 0 ? valuesOf(shape.rest, keywords) : undefined;
   if (values === undefined || values.length > MOST_VALUES) {
     const reason =
       'can be enforced for items of a short list of values (enum, const, boolean, null) and for at most one item, not for these';
-    return raise({ path: `${path}/uniqueItems`, value: true, reason });
+    return { path: `${path}/uniqueItems`, value: true, reason };
   }
   if (values.length === 0 || shape.min > values.length) return null;
   return {
