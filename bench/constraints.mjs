@@ -182,7 +182,7 @@ const cases = [
   [
     'choices 1000',
     () => choicesGrammar(Array.from({ length: 1000 }, (_, i) => `choice number ${i * 7919}`)),
-    ['choice number 7919000'.slice(0, 21)],
+    ['choice number 791900'],
   ],
 ];
 

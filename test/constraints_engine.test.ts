@@ -35,6 +35,11 @@ function allowed(mask: Uint32Array): number[] {
 const word = fc.constantFrom('a', 'b', 'c', 'ab', 'ba', 'é', 'ê', '', 'aab').map(bytes);
 const characters = fc
   .constantFrom<[number, number][]>(
+    [[0x61, 0x7a]],
+    [
+      [0x41, 0x7e],
+      [0xc0, 0xff],
+    ],
     [[0x61, 0x62]],
     [
       [0x63, 0x63],

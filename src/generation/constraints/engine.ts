@@ -3,7 +3,6 @@ import { Configurations, type Place } from './engine_configurations.ts';
 import { compileProgram } from './engine_program.ts';
 import type { Grammar } from './grammar.ts';
 import { Masks } from './mask.ts';
-import { trieOf } from './trie.ts';
 import type { Constraint, ConstraintState, ConstraintVocabulary } from './types.ts';
 
 /** Bytes that {@link ConstraintState.forced} looks ahead at most. */
@@ -17,7 +16,7 @@ const MOST_FORCED = 512;
  */
 export function compileGrammar(grammar: Grammar, vocabulary: ConstraintVocabulary): Constraint {
   const configurations = new Configurations(compileProgram(grammar));
-  const masks = new Masks(configurations, trieOf(vocabulary), vocabulary.size);
+  const masks = new Masks(configurations, vocabulary);
   const start = configurations.start();
   return { start: () => new GrammarState(configurations, masks, vocabulary, start) };
 }

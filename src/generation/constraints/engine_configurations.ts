@@ -3,7 +3,20 @@
  * equal ones found again, and each remembers where its bytes lead: walked often enough, a grammar becomes a table.
  */
 import { CapacityError } from '../../errors.ts';
-import { COUNT, edgeKey, Frame, Frames, MEMBERS, ROOT, RULE, UNKNOWN, type Written } from './engine_frames.ts';
+import {
+  ANY,
+  COUNT,
+  edgeKey,
+  Frame,
+  Frames,
+  MEMBERS,
+  ROOT,
+  RULE,
+  TALLY,
+  TALLY_START,
+  UNKNOWN,
+  type Written,
+} from './engine_frames.ts';
 import {
   CALL,
   CHOOSE,
@@ -31,14 +44,14 @@ export interface Place {
   readonly nodes: readonly number[];
   readonly frames: readonly Frame[];
   readonly canEnd: boolean;
-  /** Nodes where what is not known would have to be known. */
+  /** Where what is not known would have to be known: nodes, or -n where n items of a repeat whose counts are not known are complete. */
   readonly exits: readonly number[];
   /** The bytes that may come, where they are few; else null, and the place has a row in the table. */
-  readonly few: Uint8Array | null;
-  /** Eight words. */
-  readonly live: Uint32Array;
+  readonly few: readonly number[] | null;
   /** For few bytes: the places they lead to, -2 where not known yet. */
-  readonly targets: Int32Array | null;
+  readonly targets: number[];
+  /** For many: which, as eight words. */
+  readonly live: Uint32Array | null;
   row: number;
   /** The mask of a whole vocabulary, while it is remembered. */
   mask: Uint32Array | null;
@@ -65,6 +78,7 @@ export class Configurations {
   private work = 0;
 
   // Scratch of one step.
+  private readonly live = new Uint32Array(8);
   private readonly seenSet = new Set<number>();
   private stackNodes: number[] = [];
   private stackFrames: Frame[] = [];
@@ -109,7 +123,7 @@ export class Configurations {
     }
     for (let i = 0; i < place.few.length; i++) {
       if (place.few[i] !== byte) continue;
-      const known = place.targets![i];
+      const known = place.targets[i];
       return known === UNKNOWN_TARGET ? this.extend(place, byte) : known;
     }
     return -1;
@@ -133,10 +147,19 @@ export class Configurations {
     return place;
   }
 
-  /** The frame of a counted repeat on another. */
-  counting(index: number, need: number, left: number, parent: Frame): Frame {
-    const frame = new Frame(-1, COUNT, index, need, left, null);
-    frame.add(this.program.repeats[index].exit, parent);
+  /** The place of a node alone that reads a byte, whatever else could be done there. */
+  only(node: number, frame: Frame): Place {
+    const { kind, a, b, tables } = this.program;
+    const live = this.live.fill(0);
+    if (kind[node] === LITERAL) live[a[node] >> 5] |= 1 << (a[node] & 31);
+    else live.set(tables[a[node]].live.subarray(8 * b[node], 8 * b[node] + 8));
+    return this.made([node], [frame], false, [], live);
+  }
+
+  /** The frame of a counted repeat whose counts and surroundings are not known. */
+  tally(repeat: number): Frame {
+    const frame = new Frame(-1, TALLY, repeat, 0, TALLY_START, null);
+    frame.add(this.program.repeats[repeat].exit, this.frames.unknown);
     this.frames.settle([frame]);
     frame.settled!.fresh = false;
     return frame.settled!;
@@ -173,7 +196,7 @@ export class Configurations {
     const next = this.place(nodes, frames);
     const id = next === null ? -1 : this.idOf(next);
     if (place.few === null) this.remember(place, byte, id);
-    else place.targets![place.few.indexOf(byte)] = id;
+    else place.targets[place.few.indexOf(byte)] = id;
     return id;
   }
 
@@ -212,7 +235,7 @@ export class Configurations {
     const readers: number[] = [];
     const readerFrames: Frame[] = [];
     const exits: number[] = [];
-    const live = new Uint32Array(8);
+    const live = this.live.fill(0);
     let canEnd = false;
     this.seenNodes.length = 0;
     this.seenFrames.length = 0;
@@ -262,6 +285,7 @@ export class Configurations {
           if (frame.fresh) break; // Nothing was read: the call has gone on without it.
           if (frame.kind === ROOT) canEnd = true;
           else if (frame.kind === UNKNOWN) exits.push(node);
+          else if (frame.kind === ANY) for (const site of program.returnSites[a[node]]) this.push(site, frame);
           else this.leave(frame);
           break;
         case ENTER: {
@@ -279,8 +303,18 @@ export class Configurations {
         }
         case DONE: {
           if (frame.fresh) break; // An item of nothing is not counted.
-          if (frame.kind !== COUNT) {
+          if (frame.kind === UNKNOWN) {
             exits.push(node);
+            break;
+          }
+          if (frame.kind === TALLY) {
+            exits.push(frame.left - 1 - TALLY_START);
+            this.again(frame, repeats[a[node]].again, 0, null);
+            break;
+          }
+          if (frame.kind === ANY) {
+            this.push(repeats[a[node]].exit, frame);
+            this.push(repeats[a[node]].again, frame);
             break;
           }
           const need = Math.max(0, frame.need - 1);
@@ -298,11 +332,11 @@ export class Configurations {
           break;
         }
         case CHOOSE:
-          if (frame.kind !== MEMBERS) exits.push(node);
+          if (frame.kind === UNKNOWN) exits.push(node);
           else this.choose(members[a[node]], frame);
           break;
         case KEY: {
-          if (frame.kind !== MEMBERS) {
+          if (frame.kind === UNKNOWN) {
             exits.push(node);
             break;
           }
@@ -324,8 +358,11 @@ export class Configurations {
         }
         case CLOSE:
           if (frame.fresh) break;
-          if (frame.kind !== MEMBERS) exits.push(node);
-          else this.memberDone(a[node], b[node], frame);
+          if (frame.kind === UNKNOWN) exits.push(node);
+          else if (frame.kind === ANY) {
+            this.push(members[a[node]].exit, frame);
+            this.push(members[a[node]].again, frame);
+          } else this.memberDone(a[node], b[node], frame);
       }
     }
     this.work += this.seenNodes.length;
@@ -426,11 +463,13 @@ export class Configurations {
 
   private choose(object: MembersNode, frame: Frame): void {
     if (object.keys >= 0) this.push(object.keys, frame);
-    if (frame.left - 1 >= frame.written!.requiredLeft) for (const other of object.others) this.push(other, frame);
+    if (frame.kind === ANY || frame.left - 1 >= frame.written!.requiredLeft)
+      for (const other of object.others) this.push(other, frame);
   }
 
   /** Whether any member of a part of the tree of keys may still be written. */
   private hasFree(keyNode: number, frame: Frame): boolean {
+    if (frame.kind === ANY) return true;
     const key = this.program.keys[this.program.a[keyNode]];
     const object = this.program.members[key.members];
     for (let i = key.low; i < key.high; i++) if (isFree(object, frame, i)) return true;
@@ -486,12 +525,16 @@ export class Configurations {
   private made(nodes: number[], frames: Frame[], canEnd: boolean, exits: number[], live: Uint32Array): Place {
     let count = 0;
     for (let i = 0; i < 8; i++) count += bitCount(live[i]);
-    let few: Uint8Array | null = null;
-    let targets: Int32Array | null = null;
+    let few: number[] | null = null;
+    const targets: number[] = [];
     if (count <= FEW) {
-      few = new Uint8Array(count);
-      targets = new Int32Array(count);
-      for (let byte = 0, at = 0; byte < 256; byte++) if ((live[byte >> 5] >>> (byte & 31)) & 1) few[at++] = byte;
+      few = [];
+      for (let i = 0; i < 8; i++) {
+        for (let word = live[i]; word !== 0; word &= word - 1) {
+          few.push(32 * i + 31 - Math.clz32(word & -word));
+          targets.push(UNKNOWN_TARGET);
+        }
+      }
     }
     const place: Place = {
       id: -1,
@@ -499,10 +542,10 @@ export class Configurations {
       nodes,
       frames,
       canEnd,
-      exits: [...new Set(exits)],
+      exits: exits.length > 1 ? [...new Set(exits)] : exits,
       few,
-      live,
       targets,
+      live: few === null ? live.slice() : null,
       row: -1,
       mask: null,
     };
@@ -514,7 +557,7 @@ export class Configurations {
     place.generation = this.generation;
     place.id = this.places.length;
     this.places.push(place);
-    if (place.targets !== null) {
+    if (place.live === null) {
       place.targets.fill(UNKNOWN_TARGET);
       return;
     }
@@ -532,6 +575,7 @@ export class Configurations {
 
 /** A member may come if it was not written, and if enough would be left for those that have to. */
 function isFree(object: MembersNode, frame: Frame, which: number): boolean {
+  if (frame.kind === ANY) return true;
   const { bits, requiredLeft } = frame.written!;
   if ((bits[which >> 5] >>> (which & 31)) & 1) return false;
   return frame.left > requiredLeft || ((object.required[which >> 5] >>> (which & 31)) & 1) === 1;

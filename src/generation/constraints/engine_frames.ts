@@ -10,6 +10,11 @@ export const COUNT = 1;
 export const MEMBERS = 2;
 export const ROOT = 3;
 export const UNKNOWN = 4;
+/** Of a counted repeat, where the counts are not known: it counts what was written down from {@link TALLY_START}. */
+export const TALLY = 5;
+/** Of anything: returns to wherever the program could, so that what is read on it is more than what can be. */
+export const ANY = 6;
+export const TALLY_START = 2 ** 30;
 
 /** Which members were written: immutable, equal ones of an object are one. */
 export interface Written {
@@ -91,11 +96,12 @@ export function edgeKey(node: number, frame: Frame): number {
 export class Frames {
   readonly root = this.fixed(ROOT);
   readonly unknown = this.fixed(UNKNOWN);
+  readonly any = this.fixed(ANY);
   private readonly known = new Map<string, Frame | Frame[]>();
-  private nextId = 2;
+  private nextId = ANY + 1;
 
   private fixed(kind: number): Frame {
-    const frame = new Frame(kind === ROOT ? 0 : 1, kind, 0, 0, 0, null);
+    const frame = new Frame(kind, kind, 0, 0, 0, null);
     frame.fresh = false;
     return frame;
   }

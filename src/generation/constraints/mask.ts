@@ -1,39 +1,59 @@
 /**
- * Which tokens of a vocabulary may come at a place. Of each configuration only the topmost frame is looked at, with its counts rounded to what one token
- * can tell apart: what that decides is walked once over the whole vocabulary and remembered as a bitset (inside a string that is nearly everything).
- * The few tokens that read on beyond the frame are remembered as a tree of what is left of them, and walked at run time from the frame's real parents
- * (the split into context-independent and context-dependent tokens is XGrammar's: Dong et al. 2024).
+ * Which tokens of a vocabulary may come at a place. Of each configuration only the topmost frame is looked at: what that decides is walked once over the
+ * whole vocabulary and remembered as a bitset (inside a string that is nearly everything). The few tokens that read on beyond the frame are remembered as
+ * a tree of what is left of them, and walked at run time from the frame's real parents (the split into context-independent and context-dependent tokens
+ * is XGrammar's: Dong et al. 2024). In a counted repeat the tokens are remembered with how many items they need, so that all counts share one walk.
  */
 import type { Configurations, Place } from './engine_configurations.ts';
-import { COUNT, type Frame } from './engine_frames.ts';
-import { CALL, CHOOSE, CLOSE, DONE, ENTER, FORK, KEY, LITERAL, OPEN, RETURN, ROW } from './engine_program.ts';
-import { suffixTrie, type TokenTrie } from './trie.ts';
+import { COUNT, type Frame, TALLY, TALLY_START } from './engine_frames.ts';
+import { CALL, ENTER, FORK, KEY, LITERAL, OPEN, ROW } from './engine_program.ts';
+import { suffixTrie, type TokenTrie, trieOf } from './trie.ts';
+import type { ConstraintVocabulary } from './types.ts';
 
-/** What a node on a frame like this decides by itself. */
+/** What a node on a frame of its kind decides by itself. */
 interface Local {
+  /** In a counted repeat: the tokens that may come if enough items may. */
   readonly accepted: Uint32Array;
-  /** Where the frame's parent would have to be known: the node to go on at, and what is left of the tokens. */
-  readonly exits: readonly { readonly node: number; readonly rest: TokenTrie }[];
+  /** In a counted repeat: accepted tokens that begin a second item or later ones, those of most items first; how many items each begins. */
+  readonly counted: Int32Array;
+  readonly counts: Int32Array;
+  readonly exits: readonly Exit[];
+  /** The exits as one for all counts, where no count is in their way; null where there are none of a repeat. */
+  readonly merged: readonly Exit[] | null;
+  /** The most items that an exit needs. */
+  readonly most: number;
+}
+
+/** What is left of tokens once the frame's parent has to be known. */
+interface Exit {
+  /** Where to go on. */
+  readonly node: number;
+  /** Items of the counted repeat that are complete then; -1 where that does not matter. */
+  readonly items: number;
+  readonly rest: TokenTrie;
 }
 
 /** Masks remembered for whole places, in words. */
 const MOST_REMEMBERED = 1 << 20;
-/** Exits beyond which it pays to know what may follow them. */
-const MANY_EXITS = 256;
+/** Nodes whose part of the vocabulary is walked when the grammar is compiled, so that no first token has to wait for it: those that read most bytes. */
+const WALKED_AHEAD = 6;
+const MANY_BYTES = 80;
 
 export class Masks {
   private readonly words: number;
-  private readonly locals = new Map<string, Local>();
+  private readonly trie: TokenTrie;
+  private readonly locals = new Map<number, Local>();
   private readonly remembered: Place[] = [];
   private oldest = 0;
   private path = new Int32Array(0);
 
   constructor(
     private readonly configurations: Configurations,
-    private readonly trie: TokenTrie,
-    size: number,
+    vocabulary: ConstraintVocabulary,
   ) {
-    this.words = (size + 31) >> 5;
+    this.words = (vocabulary.size + 31) >> 5;
+    this.trie = trieOf(vocabulary);
+    for (const [node, repeat] of wideNodes(configurations)) this.local(node, repeat);
   }
 
   /** The mask of a place. It stays what it is: never written to again. */
@@ -42,24 +62,43 @@ export class Masks {
     const { configurations } = this;
     configurations.renew();
     const mask = new Uint32Array(this.words);
+    if (place.few !== null) {
+      // Where few bytes may come the vocabulary is walked as it is: most of it is passed over.
+      this.walk(configurations.idOf(place), this.trie, mask);
+      this.remember(place, mask);
+      return mask;
+    }
     const groups = new Map<Local, Frame[]>();
     for (let i = 0; i < place.nodes.length; i++) {
       const frame = place.frames[i];
-      const local = this.local(place.nodes[i], frame);
+      const local = this.local(place.nodes[i], frame.kind === COUNT ? frame.index : -1);
       const group = groups.get(local);
       if (group === undefined) groups.set(local, [frame]);
       else group.push(frame);
     }
     for (const [local, frames] of groups) {
-      const { accepted } = local;
-      for (let i = 0; i < accepted.length; i++) mask[i] |= accepted[i];
-      for (const { node, rest } of local.exits) {
-        const from = configurations.place(...parentsOf(node, frames));
-        if (from !== null) this.walk(configurations.idOf(from), rest, mask, null);
+      this.add(local, frames, mask);
+      const exits = local.merged !== null && frames.every((frame) => frame.need <= 1 && frame.left >= local.most);
+      for (const { node, items, rest } of exits ? local.merged! : local.exits) {
+        const from = configurations.place(...parentsOf(node, items, frames));
+        if (from !== null) this.walk(configurations.idOf(from), rest, mask);
       }
     }
     this.remember(place, mask);
     return mask;
+  }
+
+  /** Adds the tokens that need no more items than one of the frames may have. */
+  private add({ accepted, counted, counts }: Local, frames: readonly Frame[], mask: Uint32Array): void {
+    let most = 0;
+    if (counted.length > 0) for (const frame of frames) most = Math.max(most, frame.left);
+    if (counted.length === 0 || counts[0] <= most) {
+      for (let i = 0; i < accepted.length; i++) mask[i] |= accepted[i];
+      return;
+    }
+    const fitting = accepted.slice();
+    for (let i = 0; i < counted.length && counts[i] > most; i++) fitting[counted[i] >> 5] &= ~(1 << (counted[i] & 31));
+    for (let i = 0; i < fitting.length; i++) mask[i] |= fitting[i];
   }
 
   private remember(place: Place, mask: Uint32Array): void {
@@ -73,41 +112,112 @@ export class Masks {
     place.mask = mask;
   }
 
-  private local(node: number, frame: Frame): Local {
-    const reach = this.trie.deepest + 1;
-    const need = frame.kind === COUNT ? rounded(frame.need, reach) : -1;
-    const left = frame.kind === COUNT ? rounded(frame.left, reach) : -1;
-    const key = frame.kind === COUNT ? `${node}:${frame.index}:${need}:${left}` : `${node}`;
+  /** @param repeat the counted repeat on whose frame the node stands, or -1. */
+  private local(node: number, repeat: number): Local {
+    const key = (repeat + 1) * this.configurations.program.kind.length + node;
     let local = this.locals.get(key);
     if (local === undefined) {
-      local = this.compute(node, frame, need, left);
+      local = this.compute(node, repeat);
       this.locals.set(key, local);
     }
     return local;
   }
 
-  private compute(node: number, frame: Frame, need: number, left: number): Local {
+  private compute(node: number, repeat: number): Local {
     const { configurations, trie } = this;
     const accepted = new Uint32Array(this.words);
-    const { unknown } = configurations.frames;
-    const own = frame.kind === COUNT ? configurations.counting(frame.index, need, left, unknown) : unknown;
-    const place = configurations.place([node], [own])!;
+    if (configurations.program.kind[node] === KEY) {
+      const none = new Int32Array(0);
+      return { accepted, counted: none, counts: none, exits: [{ node, items: -1, rest: trie }], merged: null, most: 0 };
+    }
     const exits = new Map<number, number[]>();
-    for (const exit of place.exits) exits.set(exit, [0]);
-    if (place.nodes.length > 0) this.walk(configurations.idOf(place), trie, accepted, exits);
-    const list = [...exits].map(([exit, nodes]) => {
-      const wanted = nodes.length > MANY_EXITS ? followers(configurations, exit) : null;
-      return { node: exit, rest: suffixTrie(trie, nodes, wanted) };
-    });
-    return { accepted, exits: list.filter(({ rest }) => rest.count > 1) };
+    const byCount: number[][] = [];
+    const place = configurations.only(node, repeat < 0 ? configurations.frames.unknown : configurations.tally(repeat));
+    this.walkLocal(configurations.idOf(place), accepted, exits, repeat < 0 ? null : byCount);
+    const list: Exit[] = [];
+    const after: number[] = [];
+    let most = 0;
+    for (const [exit, nodes] of exits) {
+      if (exit < 0) {
+        most = Math.max(most, -exit);
+        after.push(...nodes);
+        list.push({
+          node: configurations.program.repeats[repeat].exit,
+          items: -exit,
+          rest: this.rest(repeat, exit, nodes),
+        });
+      } else list.push({ node: exit, items: -1, rest: this.rest(repeat, exit, nodes) });
+    }
+    let merged: Exit[] | null = null;
+    if (most > 0) {
+      merged = list.filter(({ items }) => items < 0);
+      merged.push({ node: configurations.program.repeats[repeat].exit, items: 0, rest: this.rest(repeat, -1, after) });
+    }
+    const counted: number[] = [];
+    const counts: number[] = [];
+    for (let count = byCount.length - 1; count > 1; count--) {
+      for (const token of byCount[count] ?? []) {
+        counted.push(token);
+        counts.push(count);
+      }
+    }
+    return {
+      accepted,
+      counted: Int32Array.from(counted),
+      counts: Int32Array.from(counts),
+      exits: list.filter(({ rest }) => rest.count > 1 || rest.tokens.length > 0),
+      merged,
+      most,
+    };
   }
 
-  /** Sets the bits of all tokens of a tree that may come; notes where the walk would need what is not known. */
-  private walk(start: number, trie: TokenTrie, mask: Uint32Array, exits: Map<number, number[]> | null): void {
+  /** What is left of the tokens below nodes after an exit: as far as it could follow anywhere in the grammar. */
+  private rest(repeat: number, exit: number, nodes: readonly number[]): TokenTrie {
     const { configurations } = this;
+    const target = exit < 0 ? configurations.program.repeats[repeat].exit : exit;
+    const place = configurations.place([target], [configurations.frames.any]);
+    const start = place === null ? -1 : configurations.idOf(place);
+    return suffixTrie(this.trie, nodes, start, (state, byte) => configurations.step(state, byte), exit < 0);
+  }
+
+  /** Sets the bits of all tokens of a tree that may come. */
+  private walk(start: number, trie: TokenTrie, mask: Uint32Array): void {
+    const { first, tokens } = trie;
+    for (let t = first[0]; t < first[1]; t++) mask[tokens[t] >> 5] |= 1 << (tokens[t] & 31);
+    const { few } = this.configurations.places[start];
+    if (few === null) this.walkPart(start, trie, 1, trie.count, mask);
+    else {
+      for (let i = 0; i < few.length; i++) {
+        const child = trie.roots[few[i]];
+        if (child >= 0) this.walkPart(start, trie, child, trie.skip[child], mask);
+      }
+    }
+  }
+
+  private walkPart(start: number, trie: TokenTrie, from: number, to: number, mask: Uint32Array): void {
+    const { configurations } = this;
+    const { byte, depth, skip, first, tokens } = trie;
+    const path = this.pathOf(trie);
+    path[0] = start;
+    for (let i = from; i < to; ) {
+      const d = depth[i];
+      const next = configurations.step(path[d - 1], byte[i]);
+      if (next < 0) {
+        i = skip[i];
+        continue;
+      }
+      path[d] = next;
+      for (let t = first[i]; t < first[i + 1]; t++) mask[tokens[t] >> 5] |= 1 << (tokens[t] & 31);
+      i++;
+    }
+  }
+
+  /** The same over the whole vocabulary where not all is known: notes where that would matter, and how many items a token begins. */
+  private walkLocal(start: number, mask: Uint32Array, exits: Map<number, number[]>, byCount: number[][] | null): void {
+    const { configurations, trie } = this;
     const { byte, depth, skip, first, tokens, count } = trie;
-    if (this.path.length <= trie.deepest) this.path = new Int32Array(trie.deepest + 1);
-    const { path } = this;
+    const path = this.pathOf(trie);
+    const begun = new Map<number, number>();
     path[0] = start;
     for (let i = 1; i < count; ) {
       const d = depth[i];
@@ -117,88 +227,114 @@ export class Masks {
         continue;
       }
       path[d] = next;
-      for (let t = first[i]; t < first[i + 1]; t++) mask[tokens[t] >> 5] |= 1 << (tokens[t] & 31);
-      if (exits !== null && skip[i] > i + 1) {
-        for (const exit of configurations.places[next].exits) {
-          const list = exits.get(exit);
-          if (list === undefined) exits.set(exit, [i]);
-          else list.push(i);
+      const place = configurations.places[next];
+      if (first[i] < first[i + 1]) {
+        let items = 0;
+        if (byCount !== null) {
+          items = begun.get(next) ?? itemsBegun(place);
+          begun.set(next, items);
         }
+        // What is complete with no item to go on with is left to the exits, which know how many there may be.
+        if (byCount === null || items > 0) {
+          for (let t = first[i]; t < first[i + 1]; t++) {
+            mask[tokens[t] >> 5] |= 1 << (tokens[t] & 31);
+            if (items > 1) {
+              byCount![items] ??= [];
+              byCount![items].push(tokens[t]);
+            }
+          }
+        }
+      }
+      for (const exit of place.exits) {
+        if (exit >= 0 && skip[i] === i + 1) continue;
+        const list = exits.get(exit);
+        if (list === undefined) exits.set(exit, [i]);
+        else list.push(i);
       }
       i++;
     }
   }
+
+  private pathOf(trie: TokenTrie): Int32Array {
+    if (this.path.length <= trie.deepest) this.path = new Int32Array(trie.deepest + 1);
+    return this.path;
+  }
 }
 
-/** A count that is beyond what a token can reach is as good as endless. */
-function rounded(count: number, reach: number): number {
-  return count > reach ? Number.POSITIVE_INFINITY : count;
+/** The fewest items that have begun where a place is inside a repeat whose counts are not known; 0 where it is in none. */
+function itemsBegun(place: Place): number {
+  let fewest = Number.POSITIVE_INFINITY;
+  const seen = new Set<Frame>(place.frames);
+  for (const frame of seen) {
+    if (frame.kind === TALLY) fewest = Math.min(fewest, TALLY_START - frame.left + 1);
+    else for (const parent of frame.parents) seen.add(parent);
+  }
+  return fewest === Number.POSITIVE_INFINITY ? 0 : fewest;
 }
 
-/** Where frames go on from a node that was reached on what was not known. */
-function parentsOf(node: number, frames: readonly Frame[]): [nodes: number[], frames: Frame[]] {
-  const nodes: number[] = [];
+/** Where frames go on from a node, or from a repeat after so many items, that was reached while they were not known. */
+function parentsOf(node: number, items: number, frames: readonly Frame[]): [nodes: number[], frames: Frame[]] {
   const known = new Set<Frame>();
   for (const frame of frames) {
-    if (frame.kind !== COUNT) known.add(frame);
-    else for (const parent of frame.parents) known.add(parent);
+    if (items < 0 || frame.kind !== COUNT) known.add(frame);
+    else if (frame.need <= items && items <= frame.left) for (const parent of frame.parents) known.add(parent);
   }
   const list = [...known];
-  for (let i = 0; i < list.length; i++) nodes.push(node);
-  return [nodes, list];
+  return [list.map(() => node), list];
 }
 
-/** Bytes that can follow a node, whatever its frame: 1 for each. */
-function followers(configurations: Configurations, node: number): Uint8Array {
-  const { program } = configurations;
+/** Nodes that read many different bytes, each with the counted repeat on whose frame it stands, or -1. */
+function wideNodes({ program }: Configurations): [node: number, repeat: number][] {
   const { kind, a, b, d, lists } = program;
-  const bytes = new Uint8Array(256);
-  const seen = new Set<number>();
-  const stack = [node];
-  while (stack.length > 0) {
-    const at = stack.pop()!;
-    if (seen.has(at)) continue;
-    seen.add(at);
-    switch (kind[at]) {
-      case LITERAL:
-        bytes[a[at]] = 1;
-        break;
-      case ROW: {
-        const table = program.tables[a[at]];
-        for (let byte = 0; byte < 256; byte++) if (table.next[256 * b[at] + byte] !== -1) bytes[byte] = 1;
-        if (table.final !== null && table.final[b[at]] !== 0) stack.push(d[at]);
-        break;
-      }
-      case FORK:
-        for (let i = 0; i < b[at]; i++) stack.push(lists[a[at] + i]);
-        break;
-      case CALL:
-        stack.push(program.ruleStart[a[at]]);
-        if (program.ruleNullable[a[at]] === 1) stack.push(b[at]);
-        break;
-      case RETURN:
-        for (const site of program.returnSites[a[at]]) stack.push(site);
-        break;
-      case ENTER:
-      case DONE: {
-        const repeat = program.repeats[a[at]];
-        stack.push(repeat.item, repeat.again, repeat.exit);
-        break;
-      }
-      case OPEN:
-      case CHOOSE:
-      case CLOSE: {
-        const object = program.members[a[at]];
-        stack.push(object.again, object.exit, ...object.others);
-        if (object.keys >= 0) stack.push(object.keys);
-        break;
-      }
-      case KEY: {
-        const key = program.keys[a[at]];
-        for (const byte of key.bytes) bytes[byte] = 1;
-        for (let i = key.low; i < key.ends; i++) stack.push(program.members[key.members].rest[i]);
+  const found: [number, number][] = [];
+  const visit = (starts: readonly number[], repeat: number) => {
+    const seen = new Set<number>();
+    const stack = [...starts];
+    while (stack.length > 0 && found.length < WALKED_AHEAD) {
+      const at = stack.pop()!;
+      if (at < 0 || seen.has(at)) continue;
+      seen.add(at);
+      switch (kind[at]) {
+        case LITERAL:
+          stack.push(b[at]);
+          break;
+        case ROW: {
+          const table = program.tables[a[at]];
+          stack.push(d[at]);
+          for (let row = 0; row < table.next.length / 256 && found.length < WALKED_AHEAD; row++) {
+            if (seen.has(at + row - b[at]) && row !== b[at]) continue;
+            seen.add(at + row - b[at]);
+            let count = 0;
+            for (let byte = 0; byte < 128; byte++) if (table.next[256 * row + byte] !== -1) count++;
+            if (count >= MANY_BYTES) found.push([at + row - b[at], repeat]);
+          }
+          break;
+        }
+        case FORK:
+          for (let i = 0; i < b[at]; i++) stack.push(lists[a[at] + i]);
+          break;
+        case CALL:
+          stack.push(b[at]);
+          break;
+        case ENTER:
+          stack.push(program.repeats[a[at]].exit);
+          break;
+        case OPEN:
+          stack.push(program.members[a[at]].exit);
+          break;
+        case KEY: {
+          const key = program.keys[a[at]];
+          stack.push(...key.targets, ...program.members[key.members].rest.slice(key.low, key.ends));
+        }
       }
     }
+  };
+  program.repeats.forEach((repeat, i) => {
+    if (found.length < WALKED_AHEAD) visit([repeat.item, repeat.again], i);
+  });
+  for (const start of program.ruleStart) if (found.length < WALKED_AHEAD) visit([start], -1);
+  for (const object of program.members) {
+    if (found.length < WALKED_AHEAD) visit([object.keys, object.again, ...object.others], -1);
   }
-  return bytes;
+  return found;
 }

@@ -18,6 +18,8 @@ export interface TokenTrie {
   readonly first: Int32Array;
   readonly tokens: Int32Array;
   readonly deepest: number;
+  /** The child of the root for each byte, or -1. */
+  readonly roots: Int32Array;
 }
 
 /** Tokens of more bytes are left out: none is known, and depths stay small. */
@@ -90,7 +92,14 @@ function buildTrie(vocabulary: ConstraintVocabulary): TokenTrie {
     first: first.slice(0, count + 1),
     tokens,
     deepest,
+    roots: rootsOf(byte, skip, count),
   };
+}
+
+function rootsOf(byte: ArrayLike<number>, skip: ArrayLike<number>, count: number): Int32Array {
+  const roots = new Int32Array(256).fill(-1);
+  for (let child = 1; child < count; child = skip[child]) roots[byte[child]] = child;
+  return roots;
 }
 
 function compare(a: Uint8Array, b: Uint8Array): number {
@@ -99,52 +108,72 @@ function compare(a: Uint8Array, b: Uint8Array): number {
   return a.length - b.length;
 }
 
-/** The tree of what follows any of the nodes, with the tokens that end there. @param wanted bytes that may follow a node at all. */
-export function suffixTrie(trie: TokenTrie, nodes: readonly number[], wanted: Uint8Array | null): TokenTrie {
-  if (nodes.length === 1 && nodes[0] === 0 && wanted === null) return trie;
+/**
+ * The tree of what follows any of the nodes, with the tokens that end there.
+ * @param step what may follow: the number of a state after a byte, or -1.
+ * @param own whether the tokens that end at the nodes themselves belong to it, at the root.
+ */
+export function suffixTrie(
+  trie: TokenTrie,
+  nodes: readonly number[],
+  start: number,
+  step: (state: number, byte: number) => number,
+  own: boolean,
+): TokenTrie {
   const byte: number[] = [0];
   const depth: number[] = [0];
   const skip: number[] = [0];
   const first: number[] = [0];
   const tokens: number[] = [];
   let deepest = 0;
+  const addTokens = (list: readonly number[]) => {
+    for (const node of list) for (let i = trie.first[node]; i < trie.first[node + 1]; i++) tokens.push(trie.tokens[i]);
+  };
+  if (own) addTokens(nodes);
   interface Level {
     readonly node: number;
-    readonly groups: readonly (readonly [byte: number, nodes: number[]])[];
+    readonly bytes: readonly number[];
+    readonly lists: readonly (readonly number[])[];
+    readonly states: readonly number[];
     next: number;
   }
-  const groupsOf = (list: readonly number[], filter: Uint8Array | null): [number, number[]][] => {
-    const groups = new Map<number, number[]>();
-    for (const node of list) {
-      for (let child = node + 1; child < trie.skip[node]; child = trie.skip[child]) {
+  const open = (node: number, list: readonly number[], state: number): Level => {
+    const bytes: number[] = [];
+    const lists: number[][] = [];
+    const states: number[] = [];
+    for (const parent of list) {
+      for (let child = parent + 1; child < trie.skip[parent]; child = trie.skip[child]) {
         const value = trie.byte[child];
-        if (filter !== null && filter[value] === 0) continue;
-        const group = groups.get(value);
-        if (group === undefined) groups.set(value, [child]);
-        else group.push(child);
+        const next = step(state, value);
+        if (next < 0) continue;
+        const at = bytes.indexOf(value);
+        if (at >= 0) lists[at].push(child);
+        else {
+          bytes.push(value);
+          lists.push([child]);
+          states.push(next);
+        }
       }
     }
-    return [...groups];
+    return { node, bytes, lists, states, next: 0 };
   };
-  const stack: Level[] = [{ node: 0, groups: groupsOf(nodes, wanted), next: 0 }];
+  const stack: Level[] = [open(0, nodes, start)];
   while (stack.length > 0) {
     const level = stack[stack.length - 1];
-    if (level.next === level.groups.length) {
+    if (level.next === level.bytes.length) {
       skip[level.node] = byte.length;
       stack.pop();
       continue;
     }
-    const [value, list] = level.groups[level.next++];
+    const which = level.next++;
     const node = byte.length;
-    byte.push(value);
+    byte.push(level.bytes[which]);
     depth.push(stack.length);
     skip.push(0);
     first.push(tokens.length);
     if (stack.length > deepest) deepest = stack.length;
-    for (const own of list) {
-      for (let i = trie.first[own]; i < trie.first[own + 1]; i++) tokens.push(trie.tokens[i]);
-    }
-    stack.push({ node, groups: groupsOf(list, null), next: 0 });
+    addTokens(level.lists[which]);
+    stack.push(open(node, level.lists[which], level.states[which]));
   }
   first.push(tokens.length);
   return {
@@ -155,5 +184,6 @@ export function suffixTrie(trie: TokenTrie, nodes: readonly number[], wanted: Ui
     first: Int32Array.from(first),
     tokens: Int32Array.from(tokens),
     deepest,
+    roots: rootsOf(byte, skip, byte.length),
   };
 }
