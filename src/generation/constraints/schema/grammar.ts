@@ -48,12 +48,15 @@ export function jsonGrammar(options: Pick<SchemaOptions, 'whitespace'> = {}): Gr
 }
 
 const MOST_CONTAINS_STATES = 400;
+const MOST_BYTES = 256 * 2 ** 20;
 
 class Writer {
   private readonly rules = new Map<string, Expression>();
   private readonly waiting: Term[] = [];
   private readonly asked = new Set<Term>();
   private extra = 0;
+  private readonly measuredOnes = new Set<Expression>();
+  private bytes = 0;
 
   constructor(
     private readonly keywords: Keywords,
@@ -99,6 +102,20 @@ class Writer {
     return choice(parts);
   }
 
+  /** Automata take memory: a schema's may have so much of it. */
+  private measured(expression: Expression): void {
+    if (expression.kind !== 'automaton' || this.measuredOnes.has(expression)) return;
+    this.measuredOnes.add(expression);
+    this.bytes += expression.automaton.next.byteLength;
+    if (this.bytes > MOST_BYTES)
+      raise({
+        path: '#',
+        value: 'a schema',
+        reason:
+          'has too many objects with too many named members next to free ones; additionalProperties: false would do',
+      });
+  }
+
   private object(shape: ObjectShape, path: string): Expression {
     const { colon, comma } = this.layout;
     const named: NamedMember[] = [];
@@ -112,6 +129,7 @@ class Writer {
     for (const { keys, term } of shape.others) {
       if (!this.plan.has(term)) continue;
       const key = keysExpression(keys, shape.named.keys(), path, this.tolerate);
+      if (key !== null) this.measured(key);
       if (key !== null) others.push({ key: sequence(key, colon), value: this.valueOf(term) });
     }
     // A key that comes twice is one member: counted members are not members then.

@@ -47,7 +47,7 @@ function shapeExpression(shape: StringShape): Expression | null {
   const { not, language, min, max } = shape;
   const free = min === 0 && max === Infinity;
   if (language === null && not.size === 0) return sequence(QUOTE, repeat(characterExpression(), min, max), QUOTE);
-  if (language === null && free) return { kind: 'automaton', automaton: stringsExcept(not) };
+  if (language === null && free) return exceptOf(not);
   const bounds = language === null ? { min: 0, max: Infinity } : lengths(language);
   // Excluded texts that the bounds exclude anyway do not count.
   const excluded = [...not].filter((value) => codePoints(value) >= min && codePoints(value) <= max);
@@ -67,6 +67,21 @@ function shapeExpression(shape: StringShape): Expression | null {
   if (min > bounds.min || max < bounds.max) all = intersection(all, ofLength(min, max));
   if (excluded.length > 0) all = difference(all, ofTexts(excluded));
   return isEmpty(all) ? null : automatonOf(all);
+}
+
+/** Objects of one schema often name the same members. */
+const exceptions = new Map<string, Expression>();
+const MOST_EXCEPTIONS = 100;
+
+function exceptOf(texts: ReadonlySet<string>): Expression {
+  const key = JSON.stringify([...texts].sort());
+  let expression = exceptions.get(key);
+  if (expression === undefined) {
+    expression = { kind: 'automaton', automaton: stringsExcept(texts) };
+    if (exceptions.size >= MOST_EXCEPTIONS) exceptions.clear();
+    exceptions.set(key, expression);
+  }
+  return expression;
 }
 
 function automatonOf(language: Dfa): Expression {
