@@ -152,7 +152,7 @@ describe('random grammars', () => {
           text = [...text, ...vocabulary.bytesOf(token)!];
         }
       }),
-      { numRuns: 150 * RUNS },
+      { numRuns: 100 * RUNS },
     );
     expect(compared).toBeGreaterThan(100);
   });

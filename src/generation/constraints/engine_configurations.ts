@@ -59,7 +59,7 @@ export interface Place {
 
 const UNKNOWN_TARGET = -2;
 const FEW = 16;
-const MOST_CONFIGURATIONS = 8192;
+const MOST_CONFIGURATIONS = 65_536;
 const MOST_PLACES = 12_000;
 const MOST_ROWS = 16_000;
 /** Steps of closing that one mask or one token may take: about a second. */

@@ -83,7 +83,7 @@ export class Frame {
   }
 }
 
-const MOST_RETURNS = 8192;
+const MOST_RETURNS = 65_536;
 
 /** More nodes than a program may have, so that a node on a frame is one exact number. */
 export const NODE_SPAN = 2 ** 21;

@@ -214,18 +214,23 @@ class Builder {
     return this.node(CALL, rule, next);
   }
 
+  /**
+   * Whether a part is written out at each of its places. One with rules in it never is: whatever stands at one place only then cannot stand inside itself,
+   * since one of the parts of a circle has a place outside of it too.
+   */
+  private isSmall({ expression, size, plain }: Part): boolean {
+    return plain && size <= (expression.kind === 'bytes' ? LONG_BYTES : SMALL);
+  }
+
   /** Sets `result` to the node where the part begins, now or when the tasks on top have run. */
   private expand(index: number, next: number): void {
     const part = this.parts[index];
     if (part.expression.kind === 'rule') {
-      const body = this.parts[part.parts[0]];
-      const inline = part.uses === 1 || (body.plain && body.size <= SMALL);
-      if (inline) this.expand(part.parts[0], next);
+      if (part.uses === 1 || this.isSmall(this.parts[part.parts[0]])) this.expand(part.parts[0], next);
       else this.result = this.call(index, next);
       return;
     }
-    const limit = part.expression.kind === 'bytes' ? LONG_BYTES : SMALL;
-    if (part.uses > 1 && part.size > limit) this.result = this.call(index, next);
+    if (part.uses > 1 && !this.isSmall(part)) this.result = this.call(index, next);
     else this.expandInline(index, next);
   }
 
@@ -349,8 +354,7 @@ class Builder {
       const { expression } = part;
       if (expression.kind === 'bytes') return { bytes: expression.bytes, rest: [] };
       if (expression.kind === 'rule') {
-        const body = this.parts[part.parts[0]];
-        if (part.uses !== 1 && !(body.plain && body.size <= SMALL)) return null;
+        if (part.uses !== 1 && !this.isSmall(this.parts[part.parts[0]])) return null;
         at = part.parts[0];
         continue;
       }
