@@ -11,7 +11,7 @@ import { Recogniser } from './constraints_recogniser.ts';
 import { Chance, instanceOf, mutationOf, worldSchemas } from './constraints_schema_world.ts';
 
 /** More schemas than the test takes time for: CONSTRAINTS_SCHEMAS=2000. */
-const COUNT = Number(process.env.CONSTRAINTS_SCHEMAS ?? 120);
+const COUNT = Number(process.env.CONSTRAINTS_SCHEMAS ?? 92);
 
 const BYTES: ConstraintVocabulary = { size: 256, bytesOf: (token) => Uint8Array.of(token) };
 
@@ -21,7 +21,7 @@ function walked(constraint: Constraint, text: string): boolean {
   return new TextEncoder().encode(text).every((byte) => state.accept(byte)) && state.canEnd;
 }
 
-it('takes exactly the valid instances of schemas in use', { timeout: 600_000 }, () => {
+it('takes exactly the valid instances of schemas in use', { timeout: 3_600_000 }, () => {
   const chance = new Chance(99);
   let accepted = 0;
   let instances = 0;

@@ -156,6 +156,7 @@ function magnitudes(
     if (least !== null && tiny && compare(least, ZERO) > 0) least = SMALLEST;
   }
   const longest = Math.max(least === null ? 1 : positional(least).whole.length, 17);
+  if (not.length > 0 && !steps) return withPlain([], bounded(least, most, zero, multiple, not, EXACT_DIGITS));
   if (steps) {
     // Halves, quarters and so on are doubles themselves; other fractions use up digits.
     const places = Number.isInteger(Math.log2(doubleOf(multiple))) ? 0 : Math.max(0, -multiple.exponent);
@@ -251,7 +252,8 @@ function explored(
   const most = upper === null ? longest : Math.min(longest, upper.whole.length);
   const count = Math.max(lower?.whole.length ?? 0, most);
 
-  // A state: phase (0 nothing, 1 a lone zero, 2 digits, 3 the point, 4 fraction), digits before the point, standing against both bounds,
+  // A state: phase (0 nothing, 1 a lone zero, 2 digits, 3 the point, 4 fraction), digits before the point (all digits where some steps are not to be
+  // multiples of: a reader keeps only so many), standing against both bounds,
   // fraction digits that agreed with each, whether a digit was not zero, fraction digits counted for steps, remainder for each step (or -1: beyond its places).
   type State = readonly number[];
   const step = (state: State, digitValue: number): State | null => {
@@ -286,6 +288,7 @@ function explored(
       return [Math.sign(digitValue - wanted), 0];
     };
     if (counting >= places || (steps.length === 0 && counting >= finest)) return null;
+    if (not.length > 0 && length >= EXACT_DIGITS) return null;
     const rest = remainders.map((value, i) => {
       if (counting >= steps[i].places) return digitValue > 0 || value < 0 ? -1 : value;
       return (value * 10 + digitValue) % steps[i].by;
@@ -294,7 +297,7 @@ function explored(
     const [hs, ha] = after(upper, highSide, highAt);
     return [
       4,
-      0,
+      not.length > 0 ? length + 1 : 0,
       ls,
       la,
       hs,
@@ -310,7 +313,7 @@ function explored(
     if (phase > 2) return state;
     const side = (bound: Bound | null, now: number): number =>
       bound === null ? SAME : length < bound.whole.length ? LESS : length > bound.whole.length ? MORE : now;
-    return [3, 0, side(lower, lowSide), 0, side(upper, highSide), 0, some, counting, ...rest];
+    return [3, not.length > 0 ? length : 0, side(lower, lowSide), 0, side(upper, highSide), 0, some, counting, ...rest];
   };
   const isFinal = (state: State): boolean => {
     if (state[0] === 0 || state[0] === 3) return false;
