@@ -90,7 +90,7 @@ describe('expressions as automata', () => {
           );
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 
@@ -195,10 +195,12 @@ describe('the algebra of automata', () => {
         for (let i = 0; i < set.length; i += 2) if (code >= set[i] && code <= set[i + 1]) return true;
         return false;
       };
+      const wrong: number[] = [];
       for (let code = 0; code < 0x110000; code += code < 0x3000 ? 1 : 97) {
         if (code >= 0xd800 && code < 0xe000) continue;
-        expect(inside(code), `${source} ${code.toString(16)}`).toBe(pattern.test(String.fromCodePoint(code)));
+        if (inside(code) !== pattern.test(String.fromCodePoint(code))) wrong.push(code);
       }
+      expect(wrong, source).toEqual([]);
       expect(others(others(set))).toEqual(set);
     }
   });

@@ -1,7 +1,7 @@
 /** From automata over code points to automata over the bytes of UTF-8, raw or as the inside of a JSON string with its escapes. */
 import type { Automaton } from '../grammar.ts';
-import { type Dfa, minimalTable, statesOf } from './dfa.ts';
 import { PatternProblem } from './problem.ts';
+import { type Dfa, statesOf } from './table.ts';
 
 export interface Spelling {
   /** With quotation marks around. */
@@ -283,36 +283,4 @@ class Builder {
 /** The first character of those that a high surrogate begins. */
 function astral(high: number): number {
   return 0x10000 + (high - 0xd800) * 0x400;
-}
-
-/** The same language with the fewest states: equal columns are worked on once. */
-export function fewestByteStates(automaton: Automaton): Automaton {
-  const n = automaton.final.length;
-  const ids = new Map<string, number>();
-  const columnOf = new Int32Array(256);
-  const kept: number[] = [];
-  const column = new Int32Array(n);
-  for (let b = 0; b < 256; b++) {
-    let used = false;
-    for (let s = 0; s < n; s++) {
-      column[s] = automaton.next[s * 256 + b];
-      used ||= column[s] >= 0;
-    }
-    const key = used ? column.join() : '';
-    let id = ids.get(key);
-    if (id === undefined) {
-      id = kept.length;
-      ids.set(key, id);
-      kept.push(b);
-    }
-    columnOf[b] = id;
-  }
-  const k = kept.length;
-  const narrow = new Int32Array(n * k);
-  for (let s = 0; s < n; s++) for (let c = 0; c < k; c++) narrow[s * k + c] = automaton.next[s * 256 + kept[c]];
-  const fewest = minimalTable(narrow, k, automaton.final);
-  const states = fewest.final.length;
-  const next = new Int32Array(states * 256);
-  for (let s = 0; s < states; s++) for (let b = 0; b < 256; b++) next[s * 256 + b] = fewest.next[s * k + columnOf[b]];
-  return { next, final: fewest.final };
 }

@@ -2,10 +2,12 @@
  * From expressions to deterministic automata: Thompson's construction and the subset construction, with anchors and word boundaries as conditions on what
  * stands before and after. Look-aheads are intersections with what follows.
  */
-import { bounded, complement, type Dfa, everything, intersection, minimal, partition } from './dfa.ts';
+import { complement, type Dfa, everything, intersection, partition } from './dfa.ts';
+import { minimal } from './minimal.ts';
 import { PatternProblem } from './problem.ts';
 import type { Ranges } from './ranges.ts';
 import { type PatternNode, parseExpression, WORD } from './syntax.ts';
+import { bounded } from './table.ts';
 
 /** `search`: the text holds a match somewhere, as `pattern` means it. `whole`: the text is a match. */
 export type Anchoring = 'search' | 'whole';

@@ -4,7 +4,7 @@
  * bounds has a spelling; the shortest one, JSON.stringify's, is among them unless a bound lies among the numbers that it writes with an exponent.
  */
 import type { Automaton, Expression } from '../grammar.ts';
-import { minimalTable } from '../regular/dfa.ts';
+import { minimalTable } from '../regular/minimal.ts';
 import { compare, type Decimal, doubleOf, negative, ONE, positional, ZERO } from './decimal.ts';
 import { type NumberShape, onlyNumber } from './numbers.ts';
 import { choice, NOTHING_WRITTEN, oneOfTexts, repeat, sequence, text } from './spelling.ts';
