@@ -84,6 +84,49 @@ describe('counts are not written out', () => {
   });
 });
 
+it('counts and wide classes: every mask is what the bytes allow', () => {
+  const list = [
+    'ab',
+    'abc',
+    'abcdef',
+    'abcdefghijkl',
+    'a"',
+    'ab"',
+    'abc",',
+    'a"x',
+    'abcdef",',
+    'é"',
+    'éa',
+    '",',
+    '"',
+    '\\na',
+    'a\\',
+    'z',
+  ];
+  const own = vocabularyOf(list);
+  for (const range of ['{1,6}', '{0,3}', '{3,7}', '{2,1000}', '{0,1000000}', '{4}', '{40,60}']) {
+    const grammar = parseGbnf(`root ::= ("\\"" ([^"\\\\] | "\\\\" [nt"])${range} "\\"" ","?)+`);
+    const state = compileGrammar(grammar, own).start();
+    const seen: number[] = [];
+    let pick = 7;
+    for (let i = 0; i < 60; i++) {
+      const mask = state.mask().slice();
+      const tokens = [];
+      for (let token = 0; token < own.size; token++) {
+        const may = state.fork().accept(token);
+        expect.soft((mask[token >> 5] >>> (token & 31)) & 1, `${range} ${seen}: ${token}`).toBe(may ? 1 : 0);
+        if (may && (token >= 256 || token === 0x22 || token === 0x61)) tokens.push(token);
+      }
+      if (tokens.length === 0) break;
+      pick = (pick * 31 + 17) % 1009;
+      const token = tokens[pick % tokens.length];
+      seen.push(token);
+      expect(state.accept(token)).toBe(true);
+    }
+    expect(seen.length).toBeGreaterThan(5);
+  }
+});
+
 describe('ambiguity', () => {
   it('merges', () => {
     within(SECOND, () => {

@@ -57,7 +57,7 @@ export interface Place {
   mask: Uint32Array | null;
 }
 
-const UNKNOWN_TARGET = -2;
+export const UNKNOWN_TARGET = -2;
 const FEW = 16;
 const MOST_CONFIGURATIONS = 65_536;
 const MOST_PLACES = 12_000;
@@ -70,6 +70,8 @@ export class Configurations {
   places: Place[] = [];
   /** 256 targets for each place of many bytes. */
   table = new Int32Array(256 * 64);
+  /** Where the row of each place begins, -1 where it has none. */
+  rowOf = new Int32Array(256);
   private rows = 0;
   private generation = 0;
   private byKernel = new Map<number | string, Place>();
@@ -557,11 +559,18 @@ export class Configurations {
     place.generation = this.generation;
     place.id = this.places.length;
     this.places.push(place);
+    if (place.id === this.rowOf.length) {
+      const grown = new Int32Array(this.rowOf.length * 2);
+      grown.set(this.rowOf);
+      this.rowOf = grown;
+    }
+    this.rowOf[place.id] = -1;
     if (place.live === null) {
       place.targets.fill(UNKNOWN_TARGET);
       return;
     }
     place.row = 256 * this.rows++;
+    this.rowOf[place.id] = place.row;
     if (place.row + 256 > this.table.length) {
       const grown = new Int32Array(this.table.length * 2);
       grown.set(this.table);

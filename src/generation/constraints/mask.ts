@@ -4,7 +4,7 @@
  * a tree of what is left of them, and walked at run time from the frame's real parents (the split into context-independent and context-dependent tokens
  * is XGrammar's: Dong et al. 2024). In a counted repeat the tokens are remembered with how many items they need, so that all counts share one walk.
  */
-import type { Configurations, Place } from './engine_configurations.ts';
+import { type Configurations, type Place, UNKNOWN_TARGET } from './engine_configurations.ts';
 import { COUNT, type Frame, TALLY, TALLY_START } from './engine_frames.ts';
 import { CALL, ENTER, FORK, KEY, LITERAL, OPEN, ROW } from './engine_program.ts';
 import { suffixTrie, type TokenTrie, trieOf } from './trie.ts';
@@ -31,7 +31,13 @@ interface Exit {
   /** Items of the counted repeat that are complete then; -1 where that does not matter. */
   readonly items: number;
   readonly rest: TokenTrie;
+  /** Tokens that end there: where the items are complete and no more may come, they are not among the accepted ones. */
+  readonly whole: Int32Array;
 }
+
+const NONE = new Int32Array(0);
+/** Of exits after one item or more, however many. */
+const ANY_COUNT = 0;
 
 /** Masks remembered for whole places, in words. */
 const MOST_REMEMBERED = 1 << 20;
@@ -78,8 +84,12 @@ export class Masks {
     }
     for (const [local, frames] of groups) {
       this.add(local, frames, mask);
-      const exits = local.merged !== null && frames.every((frame) => frame.need <= 1 && frame.left >= local.most);
-      for (const { node, items, rest } of exits ? local.merged! : local.exits) {
+      const free = local.merged !== null && frames.every((frame) => frame.need <= 1 && frame.left > local.most);
+      for (const { node, items, rest, whole } of free ? local.merged! : local.exits) {
+        if (whole.length > 0 && frames.some((frame) => frame.left === items && frame.need <= items)) {
+          for (let i = 0; i < whole.length; i++) mask[whole[i] >> 5] |= 1 << (whole[i] & 31);
+        }
+        if (rest.count === 1) continue;
         const from = configurations.place(...parentsOf(node, items, frames));
         if (from !== null) this.walk(configurations.idOf(from), rest, mask);
       }
@@ -127,8 +137,14 @@ export class Masks {
     const { configurations, trie } = this;
     const accepted = new Uint32Array(this.words);
     if (configurations.program.kind[node] === KEY) {
-      const none = new Int32Array(0);
-      return { accepted, counted: none, counts: none, exits: [{ node, items: -1, rest: trie }], merged: null, most: 0 };
+      return {
+        accepted,
+        counted: NONE,
+        counts: NONE,
+        exits: [{ node, items: -1, rest: trie, whole: NONE }],
+        merged: null,
+        most: 0,
+      };
     }
     const exits = new Map<number, number[]>();
     const byCount: number[][] = [];
@@ -138,20 +154,24 @@ export class Masks {
     const after: number[] = [];
     let most = 0;
     for (const [exit, nodes] of exits) {
-      if (exit < 0) {
-        most = Math.max(most, -exit);
-        after.push(...nodes);
-        list.push({
-          node: configurations.program.repeats[repeat].exit,
-          items: -exit,
-          rest: this.rest(repeat, exit, nodes),
-        });
-      } else list.push({ node: exit, items: -1, rest: this.rest(repeat, exit, nodes) });
+      if (exit >= 0) {
+        list.push({ node: exit, items: -1, rest: this.rest(repeat, exit, nodes), whole: NONE });
+        continue;
+      }
+      most = Math.max(most, -exit);
+      const whole: number[] = [];
+      for (const at of nodes) {
+        after.push(at);
+        for (let t = trie.first[at]; t < trie.first[at + 1]; t++) whole.push(trie.tokens[t]);
+      }
+      const { exit: node } = configurations.program.repeats[repeat];
+      list.push({ node, items: -exit, rest: this.rest(repeat, exit, nodes), whole: Int32Array.from(whole) });
     }
     let merged: Exit[] | null = null;
     if (most > 0) {
       merged = list.filter(({ items }) => items < 0);
-      merged.push({ node: configurations.program.repeats[repeat].exit, items: 0, rest: this.rest(repeat, -1, after) });
+      const { exit: node } = configurations.program.repeats[repeat];
+      merged.push({ node, items: ANY_COUNT, rest: this.rest(repeat, -1, after), whole: NONE });
     }
     const counted: number[] = [];
     const counts: number[] = [];
@@ -165,7 +185,7 @@ export class Masks {
       accepted,
       counted: Int32Array.from(counted),
       counts: Int32Array.from(counts),
-      exits: list.filter(({ rest }) => rest.count > 1 || rest.tokens.length > 0),
+      exits: list.filter(({ rest, whole }) => rest.count > 1 || whole.length > 0),
       merged,
       most,
     };
@@ -177,7 +197,7 @@ export class Masks {
     const target = exit < 0 ? configurations.program.repeats[repeat].exit : exit;
     const place = configurations.place([target], [configurations.frames.any]);
     const start = place === null ? -1 : configurations.idOf(place);
-    return suffixTrie(this.trie, nodes, start, (state, byte) => configurations.step(state, byte), exit < 0);
+    return suffixTrie(this.trie, nodes, start, (state, byte) => configurations.step(state, byte));
   }
 
   /** Sets the bits of all tokens of a tree that may come. */
@@ -199,9 +219,15 @@ export class Masks {
     const { byte, depth, skip, first, tokens } = trie;
     const path = this.pathOf(trie);
     path[0] = start;
+    let { table, rowOf } = configurations;
     for (let i = from; i < to; ) {
       const d = depth[i];
-      const next = configurations.step(path[d - 1], byte[i]);
+      const row = rowOf[path[d - 1]];
+      let next = row < 0 ? UNKNOWN_TARGET : table[row + byte[i]];
+      if (next === UNKNOWN_TARGET) {
+        next = configurations.step(path[d - 1], byte[i]);
+        ({ table, rowOf } = configurations);
+      }
       if (next < 0) {
         i = skip[i];
         continue;
@@ -219,9 +245,15 @@ export class Masks {
     const path = this.pathOf(trie);
     const begun = new Map<number, number>();
     path[0] = start;
+    let { table, rowOf } = configurations;
     for (let i = 1; i < count; ) {
       const d = depth[i];
-      const next = configurations.step(path[d - 1], byte[i]);
+      const row = rowOf[path[d - 1]];
+      let next = row < 0 ? UNKNOWN_TARGET : table[row + byte[i]];
+      if (next === UNKNOWN_TARGET) {
+        next = configurations.step(path[d - 1], byte[i]);
+        ({ table, rowOf } = configurations);
+      }
       if (next < 0) {
         i = skip[i];
         continue;
@@ -245,7 +277,8 @@ export class Masks {
           }
         }
       }
-      for (const exit of place.exits) {
+      for (let e = 0; e < place.exits.length; e++) {
+        const exit = place.exits[e];
         if (exit >= 0 && skip[i] === i + 1) continue;
         const list = exits.get(exit);
         if (list === undefined) exits.set(exit, [i]);
@@ -277,7 +310,8 @@ function parentsOf(node: number, items: number, frames: readonly Frame[]): [node
   const known = new Set<Frame>();
   for (const frame of frames) {
     if (items < 0 || frame.kind !== COUNT) known.add(frame);
-    else if (frame.need <= items && items <= frame.left) for (const parent of frame.parents) known.add(parent);
+    else if (items === ANY_COUNT || (frame.need <= items && items <= frame.left))
+      for (const parent of frame.parents) known.add(parent);
   }
   const list = [...known];
   return [list.map(() => node), list];

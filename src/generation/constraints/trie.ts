@@ -111,14 +111,12 @@ function compare(a: Uint8Array, b: Uint8Array): number {
 /**
  * The tree of what follows any of the nodes, with the tokens that end there.
  * @param step what may follow: the number of a state after a byte, or -1.
- * @param own whether the tokens that end at the nodes themselves belong to it, at the root.
  */
 export function suffixTrie(
   trie: TokenTrie,
   nodes: readonly number[],
   start: number,
   step: (state: number, byte: number) => number,
-  own: boolean,
 ): TokenTrie {
   const byte: number[] = [0];
   const depth: number[] = [0];
@@ -129,7 +127,6 @@ export function suffixTrie(
   const addTokens = (list: readonly number[]) => {
     for (const node of list) for (let i = trie.first[node]; i < trie.first[node + 1]; i++) tokens.push(trie.tokens[i]);
   };
-  if (own) addTokens(nodes);
   interface Level {
     readonly node: number;
     readonly bytes: readonly number[];
