@@ -3,12 +3,12 @@
  * it has, later warpers touch the few alone, and only the end writes the whole row again.
  */
 import { exponential, tokensAbove } from './rows.ts';
-import type { LogitsProcessor, Scores } from './types.ts';
+import type { LogitsProcessor, ProcessorContext, Scores } from './types.ts';
 
 const REMOVED = Number.NEGATIVE_INFINITY;
 
 /** A warper removes candidates or changes their scores. */
-export type Warper = (candidates: Candidates) => void;
+export type Warper = (candidates: Candidates, context: ProcessorContext) => void;
 
 /** Where a ranking ends: every key below `key` is inside, and `ties` of those equal to it, smallest ids first. */
 export interface Cut {
@@ -39,6 +39,11 @@ export class Candidates {
   private divisor = 1;
   private readonly heap = new Float32Array(HEAP);
   private readonly ranking = new Ranking();
+
+  /** Tokens of the row, removed ones included. */
+  get size(): number {
+    return this.scores.length;
+  }
 
   begin(scores: Scores): void {
     this.scores = scores;
@@ -321,12 +326,11 @@ function tiesToReach(weights: Float64Array | null, count: number, mass: number):
   return count;
 }
 
-/** One warper, or several in turn, as a processor of whole rows. */
-export function warp(warpers: readonly Warper[]): LogitsProcessor {
-  const candidates = new Candidates();
-  return (scores) => {
+/** One warper, or several in turn, as a processor of whole rows. @param candidates scratch space that steps in turn may share. */
+export function warp(warpers: readonly Warper[], candidates = new Candidates()): LogitsProcessor {
+  return (scores, context) => {
     candidates.begin(scores);
-    for (const warper of warpers) warper(candidates);
+    for (const warper of warpers) warper(candidates, context);
     candidates.end();
   };
 }

@@ -3,10 +3,18 @@
  * the scores of one sequence in place. A token is removed by setting its score to -Infinity. The warpers of sampling, which come last,
  * are in warpers.ts.
  */
-import { type Warper, warp } from './candidates.ts';
+import { Candidates, type Warper, warp } from './candidates.ts';
+import { uniform } from './random.ts';
 import { logTotal } from './rows.ts';
-import type { GenerationSettings, LogitsProcessor, Scores } from './types.ts';
+import { dynamicTemperature, topNSigma, xtc } from './samplers/cuts.ts';
+import { dry, findBreakers, type TokenTexts } from './samplers/dry.ts';
+import { mirostat } from './samplers/mirostat.ts';
+import { windowPenalties } from './samplers/penalties.ts';
+import type { GenerationSettings, LogitsProcessor, ProcessorContext, Scores } from './types.ts';
 import * as warpers from './warpers.ts';
+import { isSynthId, type WatermarkingConfig } from './watermark/config.ts';
+import { greenListWatermark } from './watermark/green_list.ts';
+import { synthIdWatermark } from './watermark/synthid.ts';
 
 const REMOVED = Number.NEGATIVE_INFINITY;
 const LARGEST = 3.4028234663852886e38;
@@ -14,57 +22,173 @@ const LARGEST = 3.4028234663852886e38;
 export interface ProcessorOptions {
   /** The user's own, after those of the settings and before the warpers. */
   readonly own?: readonly LogitsProcessor[];
+  /** Which tokens may follow prompt and answer so far: no others will. */
+  readonly allowed?: (tokens: readonly number[]) => Iterable<number>;
   /** Fewest tokens that warpers keep: 1, and one more than there are end tokens where beams sample. */
   readonly minTokensToKeep?: number;
+  /** Which of the answers of a prompt it is, for samplers that draw numbers of their own; 0 unless given. */
+  readonly stream?: number;
+  /** The texts of tokens, which DRY looks for its breakers in. */
+  readonly texts?: TokenTexts;
+}
+
+/** A named part of the chain: a processor of whole rows, or a warper of the candidates that are left. */
+export type Link = { readonly name: string } & (
+  | { readonly process: LogitsProcessor; readonly warp?: undefined }
+  | { readonly warp: Warper; readonly process?: undefined }
+);
+
+export interface ChainStep {
+  /** The setting that asks for it; `allowed` and `processors` for the caller's own functions. */
+  readonly name: string;
+  readonly apply: LogitsProcessor;
+}
+
+/** The chain step by step, each on the whole row: slower than `buildProcessors`, with the same outcome. For one sequence at a time. */
+export function buildChain(settings: GenerationSettings, options: ProcessorOptions = {}): readonly ChainStep[] {
+  const candidates = new Candidates();
+  return buildLinks(settings, options).map(({ name, process, warp: warper }) => ({
+    name,
+    apply: process ?? warp([warper], candidates),
+  }));
 }
 
 /** The processors that the settings ask for, in the documented order. They keep scratch space: for one sequence at a time. */
 export function buildProcessors(settings: GenerationSettings, options: ProcessorOptions = {}): LogitsProcessor[] {
-  const list = [...buildRules(settings), ...(options.own ?? [])];
-  const narrowing = buildWarpers(settings, options.minTokensToKeep);
-  return narrowing.length > 0 ? [...list, warp(narrowing)] : list;
+  const list: LogitsProcessor[] = [];
+  let warpers: Warper[] = [];
+  for (const { process, warp: warper } of buildLinks(settings, options)) {
+    if (warper) {
+      if (warpers.length === 0) list.push(warp(warpers));
+      warpers.push(warper);
+    } else {
+      list.push(process);
+      warpers = [];
+    }
+  }
+  return list;
 }
 
-/** The processors before the warpers: what a text may say at all. */
-export function buildRules(settings: GenerationSettings): LogitsProcessor[] {
-  const s = settings;
-  const list: (LogitsProcessor | false)[] = [
-    s.sequence_bias.length > 0 && sequenceBias(s.sequence_bias),
-    s.encoder_repetition_penalty !== 1 && encoderRepetitionPenalty(s.encoder_repetition_penalty),
-    s.repetition_penalty !== 1 && repetitionPenalty(s.repetition_penalty),
-    s.no_repeat_ngram_size > 0 && noRepeatNgram(s.no_repeat_ngram_size),
-    s.encoder_no_repeat_ngram_size > 0 && encoderNoRepeatNgram(s.encoder_no_repeat_ngram_size),
-    s.bad_words_ids.length > 0 && badWords(s.bad_words_ids, s.eos_token_id),
-    s.min_length > 0 && minLength(s.min_length, s.eos_token_id),
-    s.min_new_tokens > 0 && minNewTokens(s.min_new_tokens, s.eos_token_id),
-    s.forced_bos_token_id !== null && forcedBos(s.forced_bos_token_id),
-    s.forced_eos_token_id.length > 0 && forcedEos(s.max_new_tokens, s.forced_eos_token_id),
-    s.remove_invalid_values && removeInvalid,
-    s.exponential_decay_length_penalty !== null &&
-      exponentialDecay(...s.exponential_decay_length_penalty, s.eos_token_id),
-    s.suppress_tokens.length > 0 && suppress(s.suppress_tokens),
-    s.begin_suppress_tokens.length > 0 && beginSuppress(s.begin_suppress_tokens, s.forced_bos_token_id !== null),
+/** The chain as it is: neighbouring warpers can share one pass over the row. */
+export function buildLinks(settings: GenerationSettings, options: ProcessorOptions = {}): Link[] {
+  const { own = [] } = options;
+  const { watermarking_config: marked } = settings;
+  return [
+    ...rules(settings, options),
+    ...own.map((process) => ({ name: 'processors', process })),
+    ...(settings.do_sample ? samplingWarpers(settings, options) : []),
+    ...(marked ? [{ name: 'watermarking_config', process: watermark(marked) }] : []),
+    ...(settings.renormalize_logits ? [{ name: 'renormalize_logits', warp: warpers.renormalize }] : []),
   ];
-  return list.filter((processor) => processor !== false);
+}
+
+/** The processors before the warpers and the caller's own: what a text may say at all. */
+export function buildRules(settings: GenerationSettings, options: ProcessorOptions = {}): LogitsProcessor[] {
+  return rules(settings, options).map(({ process }) => process);
 }
 
 /** The warpers, when sampling, and the normalisation that ends the chain. */
 export function buildWarpers(settings: GenerationSettings, keep = 1): Warper[] {
-  const s = settings;
-  const list: (Warper | false)[] = s.do_sample
-    ? [
-        s.temperature !== 1 && warpers.temperature(s.temperature),
-        s.top_h !== null && warpers.topH(s.top_h),
-        s.top_k > 0 && warpers.topK(s.top_k, keep),
-        s.top_p < 1 && warpers.topP(s.top_p, keep),
-        s.min_p !== null && s.min_p > 0 && warpers.minP(s.min_p, keep),
-        s.typical_p < 1 && warpers.typical(s.typical_p, keep),
-        s.epsilon_cutoff > 0 && warpers.epsilonCutoff(s.epsilon_cutoff, keep),
-        s.eta_cutoff > 0 && warpers.etaCutoff(s.eta_cutoff, keep),
-      ]
-    : [];
-  list.push(s.renormalize_logits && warpers.renormalize);
-  return list.filter((warper) => warper !== false);
+  return buildLinks(settings, { minTokensToKeep: keep }).flatMap((link) => link.warp ?? []);
+}
+
+type Rule = { readonly name: string; readonly process: LogitsProcessor };
+
+function rules(s: GenerationSettings, { allowed, texts }: ProcessorOptions): Rule[] {
+  const list: Rule[] = [];
+  const add = (name: string, isOn: boolean, make: () => LogitsProcessor): void => {
+    if (isOn) list.push({ name, process: make() });
+  };
+  const eos = s.eos_token_id;
+  const decay = s.exponential_decay_length_penalty;
+  const bos = s.forced_bos_token_id;
+  add('sequence_bias', s.sequence_bias.length > 0, () => sequenceBias(s.sequence_bias));
+  add('encoder_repetition_penalty', s.encoder_repetition_penalty !== 1, () =>
+    encoderRepetitionPenalty(s.encoder_repetition_penalty),
+  );
+  add('repetition_penalty', s.repetition_penalty !== 1, () => repetitionPenalty(s.repetition_penalty));
+  const penalty = (['repeat_penalty', 'presence_penalty', 'frequency_penalty'] as const).find((name) => {
+    return s[name] !== (name === 'repeat_penalty' ? 1 : 0);
+  });
+  if (penalty && s.repeat_last_n !== 0) add(penalty, true, () => windowPenalties(s));
+  add('no_repeat_ngram_size', s.no_repeat_ngram_size > 0, () => noRepeatNgram(s.no_repeat_ngram_size));
+  add('encoder_no_repeat_ngram_size', s.encoder_no_repeat_ngram_size > 0, () =>
+    encoderNoRepeatNgram(s.encoder_no_repeat_ngram_size),
+  );
+  add('dry_multiplier', s.dry_multiplier > 0 && s.dry_penalty_last_n !== 0, () =>
+    dry({ ...s, breakers: findBreakers(s.dry_sequence_breakers, texts) }),
+  );
+  add('bad_words_ids', s.bad_words_ids.length > 0, () => badWords(s.bad_words_ids, eos));
+  add('min_length', s.min_length > 0, () => minLength(s.min_length, eos));
+  add('min_new_tokens', s.min_new_tokens > 0, () => minNewTokens(s.min_new_tokens, eos));
+  if (allowed) add('allowed', true, () => prefixConstrained(allowed));
+  if (bos !== null) add('forced_bos_token_id', true, () => forcedBos(bos));
+  add('forced_eos_token_id', s.forced_eos_token_id.length > 0, () =>
+    forcedEos(s.max_new_tokens, s.forced_eos_token_id),
+  );
+  add('remove_invalid_values', s.remove_invalid_values, () => removeInvalid);
+  if (decay) add('exponential_decay_length_penalty', true, () => exponentialDecay(...decay, eos));
+  add('suppress_tokens', s.suppress_tokens.length > 0, () => suppress(s.suppress_tokens));
+  add('begin_suppress_tokens', s.begin_suppress_tokens.length > 0, () =>
+    beginSuppress(s.begin_suppress_tokens, bos !== null),
+  );
+  return list;
+}
+
+type Narrowing = { readonly name: string; readonly warp: Warper };
+
+/** The warpers of sampling in the order of the preset. With mirostat the temperature alone comes before it. */
+function samplingWarpers(s: GenerationSettings, options: ProcessorOptions): Narrowing[] {
+  const { minTokensToKeep: keep = 1, stream = 0 } = options;
+  const { top_h, min_p, mirostat: version } = s;
+  const heat =
+    s.dynatemp_range > 0
+      ? dynamicTemperature(s.temperature, s.dynatemp_range, s.dynatemp_exponent)
+      : warpers.temperature(s.temperature);
+  const sigma = s.top_n_sigma ?? 0;
+  // The second number of a step: the first one chooses the token.
+  const draw = ({ tokens, promptLength }: ProcessorContext) => uniform(s.seed, stream, tokens.length - promptLength, 1);
+  const all = {
+    temperature: s.dynatemp_range === 0 && s.temperature !== 1 && heat,
+    dynatemp_range: s.dynatemp_range > 0 && heat,
+    top_n_sigma: sigma > 0 && topNSigma(sigma),
+    top_h: top_h !== null && warpers.topH(top_h),
+    top_k: s.top_k > 0 && warpers.topK(s.top_k, keep),
+    top_p: s.top_p < 1 && warpers.topP(s.top_p, keep),
+    min_p: min_p !== null && min_p > 0 && warpers.minP(min_p, keep),
+    typical_p: s.typical_p < 1 && warpers.typical(s.typical_p, keep),
+    epsilon_cutoff: s.epsilon_cutoff > 0 && warpers.epsilonCutoff(s.epsilon_cutoff, keep),
+    eta_cutoff: s.eta_cutoff > 0 && warpers.etaCutoff(s.eta_cutoff, keep),
+    xtc_probability: s.xtc_probability > 0 && xtc(s.xtc_probability, s.xtc_threshold, draw, keep),
+    mirostat: version !== 0 && mirostat(version, s.mirostat_tau, s.mirostat_eta),
+  };
+  const order = version !== 0 ? MIROSTAT : s.preset === 'llama.cpp' ? LLAMA_CPP : TRANSFORMERS;
+  return order.flatMap((name) => {
+    const warper = all[name];
+    return warper ? [{ name, warp: warper }] : [];
+  });
+}
+
+const HEAT = ['temperature', 'dynatemp_range'] as const;
+/** Hugging Face's; llama.cpp's top-n-sigma before all that cuts, XTC after it. */
+const TRANSFORMERS = [
+  ...HEAT,
+  'top_n_sigma',
+  'top_h',
+  'top_k',
+  'top_p',
+  'min_p',
+  'typical_p',
+  'epsilon_cutoff',
+  'eta_cutoff',
+  'xtc_probability',
+] as const;
+/** llama.cpp's; its penalties and DRY stand among the rules. */
+const LLAMA_CPP = ['top_n_sigma', 'top_k', 'typical_p', 'top_p', 'min_p', 'xtc_probability', ...HEAT] as const;
+const MIROSTAT = ['temperature', 'mirostat'] as const;
+
+function watermark(config: WatermarkingConfig): LogitsProcessor {
+  return isSynthId(config) ? synthIdWatermark(config) : greenListWatermark(config);
 }
 
 /** Calls back once for each different token of a list; keeps its scratch between steps. */
@@ -241,7 +365,7 @@ export function beginSuppress(suppressed: readonly number[], afterForced = false
 }
 
 /** Only these may follow, by the user's own rule on the tokens so far (De Cao et al. 2020). */
-export function prefixConstrained(allowed: (tokens: readonly number[]) => Iterable<number>): LogitsProcessor {
+export function prefixConstrained(allowed: NonNullable<ProcessorOptions['allowed']>): LogitsProcessor {
   return (scores, { tokens }) => {
     const kept = Array.from(allowed(tokens), (token) => [token, scores[token]] as const);
     scores.fill(REMOVED);

@@ -1,7 +1,7 @@
 /** From scores to a token. */
 import { EnvironmentError, SettingError } from '../errors.ts';
 import { Candidates } from './candidates.ts';
-import { buildRules, buildWarpers, type ProcessorOptions } from './processors.ts';
+import { buildLinks, type ProcessorOptions } from './processors.ts';
 import { greatestToken, logTotal } from './rows.ts';
 import type { GenerationSettings, ProcessorContext, Scores } from './types.ts';
 
@@ -43,15 +43,25 @@ export type Chooser = (scores: Scores, context: ProcessorContext, random: () => 
  * sequence at a time. The scores are left half processed.
  */
 export function buildChooser(settings: GenerationSettings, options: ProcessorOptions = {}): Chooser {
-  const rules = [...buildRules(settings), ...(options.own ?? [])];
-  const warpers = buildWarpers(settings, options.minTokensToKeep);
+  const links = buildLinks(settings, options);
   const candidates = new Candidates();
   return (scores, context, random) => {
-    for (const process of rules) process(scores, context);
-    // Normalisation, all that warpers can be without sampling, changes no choice and no probability.
+    let isBegun = false;
+    for (const { process, warp } of links) {
+      if (warp) {
+        // Normalisation, all that warpers can be without sampling, changes no choice and no probability.
+        if (!settings.do_sample) break;
+        if (!isBegun) candidates.begin(scores);
+        isBegun = true;
+        warp(candidates, context);
+      } else {
+        if (isBegun) candidates.end();
+        isBegun = false;
+        process(scores, context);
+      }
+    }
     if (!settings.do_sample) return argmax(scores);
-    candidates.begin(scores);
-    for (const warper of warpers) warper(candidates);
+    if (!isBegun) candidates.begin(scores);
     return choose(candidates, random(), scores);
   };
 }
