@@ -74,7 +74,7 @@ export class Configurations {
   rowOf = new Int32Array(256);
   private rows = 0;
   private generation = 0;
-  private byKernel = new Map<number | string, Place>();
+  private byKernel = new Map<string, Place>();
   private readonly writtenOf: Written[][] = [];
   private readonly writtenKeys: Map<string, Written>[] = [];
   private work = 0;
@@ -134,13 +134,21 @@ export class Configurations {
   /** The place of nodes on frames, closed. Null where there is none. */
   place(nodes: readonly number[], frames: readonly Frame[]): Place | null {
     if (nodes.length === 0) return null;
-    let key: number | string;
-    if (nodes.length === 1) key = edgeKey(nodes[0], frames[0]);
-    else
-      key = nodes
-        .map((node, i) => edgeKey(node, frames[i]))
-        .sort(ascending)
-        .join();
+    if (nodes.length === 1) {
+      const frame = frames[0];
+      frame.places ??= new Map();
+      let place = frame.places.get(nodes[0]);
+      if (place === undefined) {
+        // A byte to read and nothing else is the most frequent of all, and closed as it is.
+        place = this.program.kind[nodes[0]] === LITERAL ? this.only(nodes[0], frame) : this.close(nodes, frames);
+        frame.places.set(nodes[0], place);
+      }
+      return place;
+    }
+    const key = nodes
+      .map((node, i) => edgeKey(node, frames[i]))
+      .sort(ascending)
+      .join();
     let place = this.byKernel.get(key);
     if (place === undefined) {
       place = this.close(nodes, frames);
@@ -153,7 +161,7 @@ export class Configurations {
   only(node: number, frame: Frame): Place {
     const { kind, a, b, tables } = this.program;
     const live = this.live.fill(0);
-    if (kind[node] === LITERAL) live[a[node] >> 5] |= 1 << (a[node] & 31);
+    if (kind[node] === LITERAL) live[a[node] >> 5] = 1 << (a[node] & 31);
     else live.set(tables[a[node]].live.subarray(8 * b[node], 8 * b[node] + 8));
     return this.made([node], [frame], false, [], live);
   }

@@ -3,6 +3,7 @@
  * graph-structured stack: Tomita 1985, Scott and Johnstone 2010), so that ambiguity merges instead of multiplying. Equal frames are one object.
  */
 import { CapacityError } from '../../errors.ts';
+import type { Place } from './engine_configurations.ts';
 
 /** A rule's body, a counted repeat's item, the members of an object; the whole text; what is not known (see mask.ts). */
 export const RULE = 0;
@@ -33,6 +34,8 @@ export class Frame {
   fresh = true;
   /** Where fresh: itself, or the equal frame that was there before. */
   settled: Frame | null = null;
+  /** The places of single nodes on this frame, closed: see engine_configurations.ts. */
+  places: Map<number, Place> | null = null;
   private edges: Set<number> | null = null;
 
   constructor(

@@ -43,7 +43,8 @@ const ANY_COUNT = 0;
 const MOST_REMEMBERED = 1 << 20;
 /** Nodes whose part of the vocabulary is walked when the grammar is compiled, so that no first token has to wait for it: those that read most bytes. */
 const WALKED_AHEAD = 6;
-const MANY_BYTES = 80;
+const MANY_BYTES = 40;
+const MOST_CANDIDATES = 1024;
 
 export class Masks {
   private readonly words: number;
@@ -320,11 +321,11 @@ function parentsOf(node: number, items: number, frames: readonly Frame[]): [node
 /** Nodes that read many different bytes, each with the counted repeat on whose frame it stands, or -1. */
 function wideNodes({ program }: Configurations): [node: number, repeat: number][] {
   const { kind, a, b, d, lists } = program;
-  const found: [number, number][] = [];
+  const found: [node: number, repeat: number, bytes: number][] = [];
   const visit = (starts: readonly number[], repeat: number) => {
     const seen = new Set<number>();
     const stack = [...starts];
-    while (stack.length > 0 && found.length < WALKED_AHEAD) {
+    while (stack.length > 0 && found.length < MOST_CANDIDATES) {
       const at = stack.pop()!;
       if (at < 0 || seen.has(at)) continue;
       seen.add(at);
@@ -335,12 +336,12 @@ function wideNodes({ program }: Configurations): [node: number, repeat: number][
         case ROW: {
           const table = program.tables[a[at]];
           stack.push(d[at]);
-          for (let row = 0; row < table.next.length / 256 && found.length < WALKED_AHEAD; row++) {
+          for (let row = 0; row < table.next.length / 256 && found.length < MOST_CANDIDATES; row++) {
             if (seen.has(at + row - b[at]) && row !== b[at]) continue;
             seen.add(at + row - b[at]);
             let count = 0;
             for (let byte = 0; byte < 128; byte++) if (table.next[256 * row + byte] !== -1) count++;
-            if (count >= MANY_BYTES) found.push([at + row - b[at], repeat]);
+            if (count >= MANY_BYTES) found.push([at + row - b[at], repeat, count]);
           }
           break;
         }
@@ -364,11 +365,12 @@ function wideNodes({ program }: Configurations): [node: number, repeat: number][
     }
   };
   program.repeats.forEach((repeat, i) => {
-    if (found.length < WALKED_AHEAD) visit([repeat.item, repeat.again], i);
+    if (found.length < MOST_CANDIDATES) visit([repeat.item, repeat.again], i);
   });
-  for (const start of program.ruleStart) if (found.length < WALKED_AHEAD) visit([start], -1);
+  for (const start of program.ruleStart) if (found.length < MOST_CANDIDATES) visit([start], -1);
   for (const object of program.members) {
-    if (found.length < WALKED_AHEAD) visit([object.keys, object.again, ...object.others], -1);
+    if (found.length < MOST_CANDIDATES) visit([object.keys, object.again, ...object.others], -1);
   }
-  return found;
+  found.sort((x, y) => y[2] - x[2]);
+  return found.slice(0, WALKED_AHEAD).map(([node, repeat]) => [node, repeat]);
 }
