@@ -2,8 +2,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { explainStep, type ObservedStep, summarizeSteps } from '../src/generation/explain.ts';
-import { chainOf } from '../src/generation/explain_chain.ts';
-import { buildProcessors } from '../src/generation/processors.ts';
+import { buildChain, buildProcessors } from '../src/generation/processors.ts';
 import { resolveSettings } from '../src/generation/settings.ts';
 import type { GenerationSettings } from '../src/generation/types.ts';
 
@@ -46,7 +45,7 @@ it('the chain one by one is the chain as a whole, whatever the settings', () => 
       const settings = settingsOf({ do_sample: true, ...more });
       const step = observed(logits, settings);
       const one = logits.slice();
-      for (const { apply } of chainOf(settings)) apply(one, step.context);
+      for (const { apply } of buildChain(settings)) apply(one, step.context);
       for (let i = 0; i < V; i++) {
         if (step.processed[i] === -Infinity) expect(one[i]).toBe(-Infinity);
         else expect(one[i]).toBeCloseTo(step.processed[i], 4);

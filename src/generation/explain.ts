@@ -3,9 +3,9 @@
  * choose from. Nothing here runs unless somebody asks: the work is done on a copy of the step's scores.
  */
 import { SettingError } from '../errors.ts';
-import { type ChainStep, chainOf } from './explain_chain.ts';
+import { buildChain, type ChainStep, type ProcessorOptions } from './processors.ts';
 import { exponential } from './rows.ts';
-import type { GenerationSettings, LogitsProcessor, ProcessorContext, Scores } from './types.ts';
+import type { GenerationSettings, ProcessorContext, Scores } from './types.ts';
 
 /** A step as the strategies show it to whoever watches. Valid during the call: what is to be kept has to be copied. */
 export interface ObservedStep {
@@ -55,7 +55,7 @@ export interface ChangedToken {
 
 /** What one processor did. */
 export interface ProcessorEffect {
-  /** The name of the setting. `own 1` and so on are the user's, `constraint` is a grammar's mask, `other` what none of these explains. */
+  /** The name of the setting; `allowed` and `processors` are the caller's functions, `constraint` a grammar's mask, `other` what none of these explains. */
   readonly name: string;
   readonly removed: {
     readonly count: number;
@@ -94,16 +94,32 @@ export interface ExplainOptions {
   readonly top?: number;
   /** Ids whose probabilities are wanted whatever their rank. */
   readonly tokens?: readonly number[];
-  /** The user's own processors, which act after those of the settings and before the warpers. */
-  readonly own?: readonly LogitsProcessor[];
-  /** The chain to explain, instead of the one that the settings ask for. */
+  /** What the generation was given besides settings. */
+  readonly processors?: ProcessorOptions;
+  /** The chain to explain, instead of one made for this step: samplers that remember need the same one at every step of an answer. */
   readonly chain?: readonly ChainStep[];
+}
+
+/** Explains the steps of one generation, with a chain for each answer. Its steps have to come in order. */
+export function explainer(options: Omit<ExplainOptions, 'chain'> = {}): (observed: ObservedStep) => ExplainedStep {
+  const chains = new Map<string, readonly ChainStep[]>();
+  return (observed) => {
+    const key = `${observed.prompt}:${observed.index}`;
+    const chain = chains.get(key) ?? chainFor(observed, options);
+    chains.set(key, chain);
+    return explainStep(observed, { ...options, chain });
+  };
+}
+
+function chainFor({ settings, index }: ObservedStep, { processors }: ExplainOptions): readonly ChainStep[] {
+  const options = { ...processors, stream: index };
+  return buildChain(settings, options);
 }
 
 /** @throws SettingError for an id that the vocabulary does not have. */
 export function explainStep(observed: ObservedStep, options: ExplainOptions = {}): ExplainedStep {
-  const { prompt, index, step, settings, logits, constrained, processed, context, token } = observed;
-  const { top = 8, tokens = [], own, chain = chainOf(settings, own) } = options;
+  const { prompt, index, step, logits, constrained, processed, context, token } = observed;
+  const { top = 8, tokens = [], chain = chainFor(observed, options) } = options;
   if (!Number.isInteger(top) || top < 0 || top > 1000) {
     throw new SettingError('top', top, 'has to be a whole number, 0 or more and at most 1000');
   }
