@@ -68,3 +68,27 @@ describe('schemas as grammars', () => {
     }
   });
 });
+
+describe('patterns within bounds of length', () => {
+  it('count what an automaton would have to spell out', () => {
+    for (const [schema, yes, no] of [
+      [
+        { pattern: '^ab[0-9]*$', maxLength: 50_000, minLength: 5 },
+        ['ab123', `ab${'0'.repeat(200)}`],
+        ['ab12', 'b123456'],
+      ],
+      [{ pattern: '^(?:xy){0,90000}-$', maxLength: 7 }, ['-', 'xyxyxy-'], ['xyxyxyxy-', 'xyx-']],
+      [{ pattern: '^a.{0,100000}$', maxLength: 100_001 }, ['a', 'axyz😀'], ['', 'b']],
+      [{ pattern: '^a{0,100000}$|^b{7000,}$', maxLength: 3 }, ['aaa', ''], ['aaaa', 'b']],
+      [{ pattern: 'abc', maxLength: 3 }, ['abc'], ['abcd', 'ab']],
+    ] as const) {
+      for (const one of yes)
+        expect(takes({ type: 'string', ...schema }, JSON.stringify(one)), `${schema.pattern} ${one}`).toBe(true);
+      for (const one of no)
+        expect(takes({ type: 'string', ...schema }, JSON.stringify(one)), `${schema.pattern} ${one}`).toBe(false);
+    }
+    expect(() => schemaGrammar({ pattern: '^[a-z]*(?::[a-z]+)*$', maxLength: 100_000 })).toThrow(
+      /schema #\/pattern = .*bounds of length/,
+    );
+  });
+});

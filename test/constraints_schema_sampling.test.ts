@@ -27,8 +27,8 @@ const TOKENS: Uint8Array[] = (() => {
 const VOCABULARY: ConstraintVocabulary = { size: TOKENS.length, bytesOf: (token) => TOKENS[token] };
 /** What brings a text to its end, in this order. */
 const CLOSING = Array.from('"}]leurt01na:-TZMPA@./ ').map((text) => text.charCodeAt(0));
-const FREE = 60;
-const MOST = 1500;
+const FREE = 50;
+const MOST = 500;
 
 function writes(state: ConstraintState, text: string): boolean {
   return new TextEncoder().encode(text).every((byte) => state.accept(byte));
@@ -205,12 +205,14 @@ const { schema } = fc.letrec<{ schema: unknown }>((tie) => ({
   ),
 }));
 
-/** Writes a few texts by one schema, when it is accepted. */
+// Steps are exact decimals to us; ajv's divisions are doubles.
+const ajv = new Ajv2020({ strict: false, multipleOfPrecision: 6 });
+(addFormats as unknown as (ajv: unknown) => void)(ajv);
+
+/** Writes two texts by one schema, when it is accepted. */
 function tried(value: unknown, chance: Chance, count: Record<'accepted' | 'refused' | 'ended' | 'cut', number>): void {
-  // Steps are exact decimals to us; ajv's divisions are doubles.
-  const ajv = new Ajv2020({ strict: false, multipleOfPrecision: 6 });
-  (addFormats as unknown as (ajv: unknown) => void)(ajv);
   const validate = ajv.compile(value as object);
+  ajv.removeSchema();
   let constraint: Constraint;
   try {
     constraint = compileGrammar(schemaGrammar(value), VOCABULARY);
@@ -221,7 +223,7 @@ function tried(value: unknown, chance: Chance, count: Record<'accepted' | 'refus
   }
   count.accepted++;
   const names = namesIn(value);
-  for (let i = 0; i < 3; i++) {
+  for (let i = 0; i < 2; i++) {
     const text = written(constraint, chance, names);
     if (text === undefined) {
       count.cut++;
@@ -242,7 +244,7 @@ it('writes valid JSON by random schemas and by those in use', { timeout: 3_600_0
     { numRuns: Number(process.env.CONSTRAINTS_SCHEMAS ?? 200) },
   );
   // `email` is wider for us than for ajv-formats in nothing, `hostname` in one: the length of all labels together.
-  for (const { schema: value } of worldSchemas(46, 3).filter((one) => !/draft-07/.test(JSON.stringify(one.schema))))
+  for (const { schema: value } of worldSchemas(23, 3).filter((one) => !/draft-07/.test(JSON.stringify(one.schema))))
     tried(value, chance, count);
   process.stdout.write(`random schemas: ${JSON.stringify(count)}\n`);
   expect(count.accepted).toBeGreaterThan(150);

@@ -17,7 +17,16 @@ import {
   type ObjectShape,
   Sets,
 } from './sets.ts';
-import { ANY_STRING, bothStrings, costOf, hasString, otherStrings, type StringShape, textShape } from './strings.ts';
+import {
+  ANY_STRING,
+  bothStrings,
+  costOf,
+  hasString,
+  isCounted,
+  otherStrings,
+  type StringShape,
+  textShape,
+} from './strings.ts';
 import { type Place, pathOf, type Term, Terms } from './terms.ts';
 import { Unevaluated } from './unevaluated.ts';
 
@@ -284,7 +293,7 @@ export class Keywords {
       limits[0].language === null &&
       limits[0].only === null &&
       limits[0].problem === undefined &&
-      limits[0].counted === null
+      limits[0].source === null
     )
       return shapes;
     return shapes.flatMap((shape) =>
@@ -348,7 +357,7 @@ export class Keywords {
     for (const source of Object.keys(patterns)) {
       const at = joined(path, ['patternProperties', source]);
       const keys = patternStrings(source, at);
-      if (keys.problem !== undefined || keys.counted !== null) {
+      if (keys.problem !== undefined || isCounted(keys)) {
         problem ??= keys.problem ?? {
           path: at,
           value: source,
@@ -398,7 +407,7 @@ export class Keywords {
     const name = this.child(place, 'propertyNames');
     if (shape === null || name === undefined) return shape;
     const keys = this.setOf(name).strings;
-    if (keys.some((one) => one.counted !== null || one.problem !== undefined)) {
+    if (keys.some((one) => isCounted(one) || one.problem !== undefined)) {
       const reason =
         keys.find((one) => one.problem !== undefined)?.problem?.reason ??
         'has too many repetitions for the name of a property';

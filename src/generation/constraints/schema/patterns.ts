@@ -15,11 +15,11 @@ export function patternStrings(source: unknown, path: string): StringShape {
   if (typeof source !== 'string')
     return raise({ path, value: source, reason: 'is not a regular expression: a string is needed' });
   try {
-    return languageShape(languageOf(source));
+    return languageShape(languageOf(source), parseExpression(source));
   } catch (error) {
     if (error instanceof PatternProblem && error.large) {
       try {
-        return { ...ANY_STRING, counted: parseExpression(source) };
+        return { ...ANY_STRING, source: parseExpression(source) };
       } catch (second) {
         return { ...ANY_STRING, problem: problemOf(second, path, source) };
       }

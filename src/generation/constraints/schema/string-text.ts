@@ -3,6 +3,8 @@ import type { Expression } from '../grammar.ts';
 import { byteAutomaton, SPELT_AS_JSON } from '../regular/bytes.ts';
 import { type Dfa, difference, everything, intersection, isEmpty, lengths, ofLength, ofTexts } from '../regular/dfa.ts';
 import { nodeExpression } from '../regular/expression.ts';
+import { withinLengths } from '../regular/lengths.ts';
+import { PatternProblem } from '../regular/problem.ts';
 import type { Tolerance } from './problem.ts';
 import {
   characterExpression,
@@ -14,7 +16,7 @@ import {
   stringsExcept,
   text,
 } from './spelling.ts';
-import { codePoints, isAnyString, problemOf, type StringShape } from './strings.ts';
+import { codePoints, isAnyString, isCounted, problemOf, type StringShape } from './strings.ts';
 
 const QUOTE = text('"');
 /** Automata made before, by their language: schemas repeat their patterns. */
@@ -42,7 +44,7 @@ export function stringsExpression(
 
 function shapeExpression(shape: StringShape): Expression | null {
   if (shape.only !== null) return oneOfTexts([...shape.only].map((value) => JSON.stringify(value)));
-  if (shape.counted !== null) return sequence(QUOTE, nodeExpression(shape.counted, 'search', SPELT_AS_JSON), QUOTE);
+  if (isCounted(shape)) return countedExpression(shape);
   if (isAnyString(shape)) return stringExpression();
   const { not, language, min, max } = shape;
   const free = min === 0 && max === Infinity;
@@ -64,9 +66,24 @@ function shapeExpression(shape: StringShape): Expression | null {
   if (language === null && excluded.length === 0)
     return sequence(QUOTE, repeat(characterExpression(), min, max), QUOTE);
   let all = language ?? everything();
-  if (min > bounds.min || max < bounds.max) all = intersection(all, ofLength(min, max));
+  if (min > bounds.min || max < bounds.max) {
+    try {
+      all = intersection(all, ofLength(min, max));
+    } catch (error) {
+      if (!(error instanceof PatternProblem) || shape.source === null || excluded.length > 0) throw error;
+      return countedExpression(shape);
+    }
+  }
   if (excluded.length > 0) all = difference(all, ofTexts(excluded));
   return isEmpty(all) ? null : automatonOf(all);
+}
+
+/** A pattern within bounds of length, written with counters. */
+function countedExpression({ source, min, max }: StringShape): Expression | null {
+  const within = withinLengths(source!, min, max);
+  if (within === undefined)
+    throw new PatternProblem('has too many ways to be as long as the bounds of length say', true);
+  return within === null ? null : sequence(QUOTE, nodeExpression(within, 'whole', SPELT_AS_JSON), QUOTE);
 }
 
 /** Objects of one schema often name the same members. */

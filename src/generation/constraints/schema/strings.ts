@@ -11,8 +11,11 @@ export interface StringShape {
   readonly not: ReadonlySet<string>;
   /** A language that all texts are of; null: any. */
   readonly language: Dfa | null;
-  /** A pattern too large for an automaton, written with counters: it stands alone, with no other condition. */
-  readonly counted: PatternNode | null;
+  /**
+   * The one pattern that all is about besides bounds of length, where there is one. Without a language it is too large for an automaton, and has to be written
+   * with counters.
+   */
+  readonly source: PatternNode | null;
   /** Bounds of the length in code points; max may be Infinity. */
   readonly min: number;
   readonly max: number;
@@ -23,15 +26,15 @@ const NONE: ReadonlySet<string> = new Set();
 /** Languages of no more texts than this become lists. */
 const SHORT_LIST = 64;
 
-export const ANY_STRING: StringShape = { only: null, not: NONE, language: null, counted: null, min: 0, max: Infinity };
+export const ANY_STRING: StringShape = { only: null, not: NONE, language: null, source: null, min: 0, max: Infinity };
 
 export function textShape(texts: ReadonlySet<string>): StringShape {
   return { ...ANY_STRING, only: texts };
 }
 
-export function languageShape(language: Dfa): StringShape {
+export function languageShape(language: Dfa, source: PatternNode | null = null): StringShape {
   const texts = textsOf(language, SHORT_LIST);
-  return texts === undefined ? { ...ANY_STRING, language } : textShape(new Set(texts));
+  return texts === undefined ? { ...ANY_STRING, language, source } : textShape(new Set(texts));
 }
 
 /** Length in code points. */
@@ -63,7 +66,7 @@ export function isAnyString(shape: StringShape): boolean {
     shape.only === null &&
     shape.not.size === 0 &&
     shape.language === null &&
-    shape.counted === null &&
+    shape.source === null &&
     shape.min === 0 &&
     shape.max === Infinity
   );
@@ -77,12 +80,11 @@ export function bothStrings(a: StringShape, b: StringShape, path: string): Strin
   if (a.only !== null || b.only !== null) {
     const [list, other] = a.only !== null ? [a, b] : [b, a];
     const texts = new Set<string>();
-    for (const text of list.only!) if (other.counted !== null || hasString(other, text)) texts.add(text);
+    for (const text of list.only!) if (isCounted(other) || hasString(other, text)) texts.add(text);
     if (texts.size === 0) return null;
-    const unsure: Problem | undefined =
-      other.counted === null
-        ? undefined
-        : { path, value: 'a large pattern', reason: 'cannot be held against a list of texts' };
+    const unsure: Problem | undefined = !isCounted(other)
+      ? undefined
+      : { path, value: 'a large pattern', reason: 'cannot be held against a list of texts' };
     return { ...ANY_STRING, only: texts, problem: problem ?? unsure };
   }
   const min = Math.max(a.min, b.min);
@@ -103,12 +105,26 @@ export function bothStrings(a: StringShape, b: StringShape, path: string): Strin
     const bounds = lengths(language);
     if (bounds.min > max || bounds.max < min) return null;
   }
-  if (a.counted !== null || b.counted !== null) {
-    const reason =
-      'has too many repetitions to be combined with other conditions on the same string; fewer would do, or the pattern alone';
+  const counted = [a, b].find((one) => one.source !== null && one.language === null);
+  const source = sourceOf(a, b);
+  if (counted !== undefined && source === null) {
+    const reason = 'has too many repetitions to be combined with other conditions on the same string; fewer would do';
     failed ??= { path, value: 'a large pattern', reason };
   }
-  return { only: null, not, language, counted: a.counted ?? b.counted, min, max, problem: failed };
+  return { only: null, not, language, source, min, max, problem: failed };
+}
+
+/** Whether a pattern stands for itself, without an automaton. */
+export function isCounted(shape: StringShape): boolean {
+  return shape.source !== null && shape.language === null;
+}
+
+/** The pattern of both, where one says nothing but lengths. */
+function sourceOf(a: StringShape, b: StringShape): PatternNode | null {
+  if (a.source === b.source) return a.source;
+  const plain = (shape: StringShape): boolean =>
+    shape.source === null && shape.language === null && shape.not.size === 0;
+  return plain(a) ? b.source : plain(b) ? a.source : null;
 }
 
 /** The strings that a shape leaves out. */
@@ -116,7 +132,7 @@ export function otherStrings(shape: StringShape, path: string): StringShape[] {
   if (shape.problem !== undefined) return [{ ...ANY_STRING, problem: shape.problem }];
   if (shape.only !== null) return [{ ...ANY_STRING, not: shape.only }];
   const others: StringShape[] = [];
-  if (shape.counted !== null) {
+  if (isCounted(shape)) {
     return [{ ...ANY_STRING, problem: { path, value: 'a large pattern', reason: 'is too large to be negated' } }];
   }
   if (shape.not.size > 0) others.push(textShape(shape.not));
