@@ -17,11 +17,15 @@ interface Local {
   /** In a counted repeat: accepted tokens that begin a second item or later ones, those of most items first; how many items each begins. */
   readonly counted: Int32Array;
   readonly counts: Int32Array;
-  readonly exits: readonly Exit[];
+  exits: readonly Exit[] | null;
+  /** Nodes of the vocabulary at each exit: made into exits when first asked for. */
+  readonly nodes: ReadonlyMap<number, readonly number[]>;
   /** The exits as one for all counts, where no count is in their way; null where there are none of a repeat. */
   readonly merged: readonly Exit[] | null;
   /** The most items that an exit needs. */
   readonly most: number;
+  /** The counted repeat, or -1. */
+  readonly repeat: number;
 }
 
 /** What is left of tokens once the frame's parent has to be known. */
@@ -86,7 +90,7 @@ export class Masks {
     for (const [local, frames] of groups) {
       this.add(local, frames, mask);
       const free = local.merged !== null && frames.every((frame) => frame.need <= 1 && frame.left > local.most);
-      for (const { node, items, rest, whole } of free ? local.merged! : local.exits) {
+      for (const { node, items, rest, whole } of free ? local.merged! : this.exitsOf(local)) {
         if (whole.length > 0 && frames.some((frame) => frame.left === items && frame.need <= items)) {
           for (let i = 0; i < whole.length; i++) mask[whole[i] >> 5] |= 1 << (whole[i] & 31);
         }
@@ -143,6 +147,8 @@ export class Masks {
         counted: NONE,
         counts: NONE,
         exits: [{ node, items: -1, rest: trie, whole: NONE }],
+        nodes: new Map(),
+        repeat,
         merged: null,
         most: 0,
       };
@@ -151,28 +157,18 @@ export class Masks {
     const byCount: number[][] = [];
     const place = configurations.only(node, repeat < 0 ? configurations.frames.unknown : configurations.tally(repeat));
     this.walkLocal(configurations.idOf(place), accepted, exits, repeat < 0 ? null : byCount);
-    const list: Exit[] = [];
     const after: number[] = [];
     let most = 0;
     for (const [exit, nodes] of exits) {
-      if (exit >= 0) {
-        list.push({ node: exit, items: -1, rest: this.rest(repeat, exit, nodes), whole: NONE });
-        continue;
-      }
+      if (exit >= 0) continue;
       most = Math.max(most, -exit);
-      const whole: number[] = [];
-      for (const at of nodes) {
-        after.push(at);
-        for (let t = trie.first[at]; t < trie.first[at + 1]; t++) whole.push(trie.tokens[t]);
-      }
-      const { exit: node } = configurations.program.repeats[repeat];
-      list.push({ node, items: -exit, rest: this.rest(repeat, exit, nodes), whole: Int32Array.from(whole) });
+      for (const at of nodes) if (trie.skip[at] > at + 1) after.push(at);
     }
     let merged: Exit[] | null = null;
     if (most > 0) {
-      merged = list.filter(({ items }) => items < 0);
-      const { exit: node } = configurations.program.repeats[repeat];
-      merged.push({ node, items: ANY_COUNT, rest: this.rest(repeat, -1, after), whole: NONE });
+      merged = this.exits(new Map([...exits].filter(([exit]) => exit >= 0)), repeat);
+      const { exit } = configurations.program.repeats[repeat];
+      merged.push({ node: exit, items: ANY_COUNT, rest: this.rest(exit, after), whole: NONE });
     }
     const counted: number[] = [];
     const counts: number[] = [];
@@ -186,16 +182,38 @@ export class Masks {
       accepted,
       counted: Int32Array.from(counted),
       counts: Int32Array.from(counts),
-      exits: list.filter(({ rest, whole }) => rest.count > 1 || whole.length > 0),
+      exits: null,
+      nodes: exits,
+      repeat,
       merged,
       most,
     };
   }
 
-  /** What is left of the tokens below nodes after an exit: as far as it could follow anywhere in the grammar. */
-  private rest(repeat: number, exit: number, nodes: readonly number[]): TokenTrie {
+  private exitsOf(local: Local): readonly Exit[] {
+    local.exits ??= this.exits(local.nodes, local.repeat);
+    return local.exits;
+  }
+
+  private exits(found: ReadonlyMap<number, readonly number[]>, repeat: number): Exit[] {
+    const { trie } = this;
+    const list: Exit[] = [];
+    for (const [exit, nodes] of found) {
+      const whole: number[] = [];
+      if (exit < 0) {
+        for (const at of nodes) for (let t = trie.first[at]; t < trie.first[at + 1]; t++) whole.push(trie.tokens[t]);
+      }
+      const node = exit < 0 ? this.configurations.program.repeats[repeat].exit : exit;
+      const rest = this.rest(node, nodes);
+      if (rest.count === 1 && whole.length === 0) continue;
+      list.push({ node, items: exit < 0 ? -exit : -1, rest, whole: Int32Array.from(whole) });
+    }
+    return list;
+  }
+
+  /** What is left of the tokens below nodes when they go on at a node: as far as it could follow anywhere in the grammar. */
+  private rest(target: number, nodes: readonly number[]): TokenTrie {
     const { configurations } = this;
-    const target = exit < 0 ? configurations.program.repeats[repeat].exit : exit;
     const place = configurations.place([target], [configurations.frames.any]);
     const start = place === null ? -1 : configurations.idOf(place);
     return suffixTrie(this.trie, nodes, start, (state, byte) => configurations.step(state, byte));
@@ -244,7 +262,7 @@ export class Masks {
     const { configurations, trie } = this;
     const { byte, depth, skip, first, tokens, count } = trie;
     const path = this.pathOf(trie);
-    const begun = new Map<number, number>();
+    const begun: number[] = [];
     path[0] = start;
     let { table, rowOf } = configurations;
     for (let i = 1; i < count; ) {
@@ -264,8 +282,7 @@ export class Masks {
       if (first[i] < first[i + 1]) {
         let items = 0;
         if (byCount !== null) {
-          items = begun.get(next) ?? itemsBegun(place);
-          begun.set(next, items);
+          items = begun[next] ??= itemsBegun(place);
         }
         // What is complete with no item to go on with is left to the exits, which know how many there may be.
         if (byCount === null || items > 0) {
