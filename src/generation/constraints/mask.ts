@@ -170,18 +170,21 @@ export class Masks {
       const { exit } = configurations.program.repeats[repeat];
       merged.push({ node: exit, items: ANY_COUNT, rest: this.rest(exit, after), whole: NONE });
     }
-    const counted: number[] = [];
-    const counts: number[] = [];
-    for (let count = byCount.length - 1; count > 1; count--) {
-      for (const token of byCount[count] ?? []) {
-        counted.push(token);
-        counts.push(count);
-      }
+    let total = 0;
+    for (let count = 2; count < byCount.length; count++) total += byCount[count]?.length ?? 0;
+    const counted = new Int32Array(total);
+    const counts = new Int32Array(total);
+    for (let count = byCount.length - 1, at = 0; count > 1; count--) {
+      const list = byCount[count];
+      if (list === undefined) continue;
+      counted.set(list, at);
+      counts.fill(count, at, at + list.length);
+      at += list.length;
     }
     return {
       accepted,
-      counted: Int32Array.from(counted),
-      counts: Int32Array.from(counts),
+      counted,
+      counts,
       exits: null,
       nodes: exits,
       repeat,
@@ -206,7 +209,7 @@ export class Masks {
       const node = exit < 0 ? this.configurations.program.repeats[repeat].exit : exit;
       const rest = this.rest(node, nodes);
       if (rest.count === 1 && whole.length === 0) continue;
-      list.push({ node, items: exit < 0 ? -exit : -1, rest, whole: Int32Array.from(whole) });
+      list.push({ node, items: exit < 0 ? -exit : -1, rest, whole: new Int32Array(whole) });
     }
     return list;
   }
@@ -263,6 +266,7 @@ export class Masks {
     const { byte, depth, skip, first, tokens, count } = trie;
     const path = this.pathOf(trie);
     const begun: number[] = [];
+    const after: number[][] = [];
     path[0] = start;
     let { table, rowOf } = configurations;
     for (let i = 1; i < count; ) {
@@ -297,13 +301,25 @@ export class Masks {
       }
       for (let e = 0; e < place.exits.length; e++) {
         const exit = place.exits[e];
-        if (exit >= 0 && skip[i] === i + 1) continue;
+        if (exit < 0) {
+          let list = after[-exit];
+          if (list === undefined) {
+            list = [];
+            after[-exit] = list;
+          }
+          list.push(i);
+          continue;
+        }
+        if (skip[i] === i + 1) continue;
         const list = exits.get(exit);
         if (list === undefined) exits.set(exit, [i]);
         else list.push(i);
       }
       i++;
     }
+    after.forEach((list, items) => {
+      exits.set(-items, list);
+    });
   }
 
   private pathOf(trie: TokenTrie): Int32Array {

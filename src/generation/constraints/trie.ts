@@ -175,11 +175,11 @@ export function suffixTrie(
   first.push(tokens.length);
   return {
     count: byte.length,
-    byte: Uint8Array.from(byte),
-    depth: Uint16Array.from(depth),
-    skip: Int32Array.from(skip),
-    first: Int32Array.from(first),
-    tokens: Int32Array.from(tokens),
+    byte: new Uint8Array(byte),
+    depth: new Uint16Array(depth),
+    skip: new Int32Array(skip),
+    first: new Int32Array(first),
+    tokens: new Int32Array(tokens),
     deepest,
     roots: rootsOf(byte, skip, byte.length),
   };
