@@ -7,6 +7,7 @@ import { type SettingSpec, settingTable } from '../generation/settings.ts';
 import { corpusFormats } from '../node/corpus_files.ts';
 import { packageVersion } from '../node/version.ts';
 import { presetFields } from '../training/preset_fields.ts';
+import { SWEEP_EXAMPLES, sweepFlags } from './sweep_flags.ts';
 
 /** Shown below the flags of each verb. */
 export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
@@ -17,6 +18,7 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     'cat letter.txt | inkstone generate -',
   ],
   chat: ['inkstone chat --system "Answer in one sentence."', 'printf "Hi\\nWho are you?\\n" | inkstone chat --seed 1'],
+  sweep: SWEEP_EXAMPLES,
   logits: [
     'inkstone logits --prompt "The capital of France is" --last --top 10',
     'inkstone logits --model ./gpt2 --ids 15496,11 --precision exact --json',
@@ -75,6 +77,9 @@ export function buildProgram(): Command {
     .option('--json', 'each answer as a line of JSON')
     .action(async (flags) => (await import('./chat.ts')).chatCommand(flags));
   settingFlags(modelFlags(chat));
+
+  const sweep = verb(program, 'sweep', 'compare settings: the same prompts and seeds in every cell, measured');
+  sweepFlags(sweep, modelFlags).action(async (flags) => (await import('./sweep.ts')).sweepCommand(flags));
 
   const logits = verb(program, 'logits', 'the scores of every possible next token')
     .option('--prompt <text>', 'a text')
