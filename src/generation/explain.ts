@@ -111,14 +111,13 @@ export function explainer(options: Omit<ExplainOptions, 'chain'> = {}): (observe
   };
 }
 
-function chainFor({ settings, index }: ObservedStep, { processors }: ExplainOptions): readonly ChainStep[] {
-  const options = { ...processors, stream: index };
-  return buildChain(settings, options);
+function chainFor({ settings }: ObservedStep, { processors }: ExplainOptions): readonly ChainStep[] {
+  return buildChain(settings, processors);
 }
 
 /** @throws SettingError for an id that the vocabulary does not have. */
 export function explainStep(observed: ObservedStep, options: ExplainOptions = {}): ExplainedStep {
-  const { prompt, index, step, logits, constrained, processed, context, token } = observed;
+  const { prompt, index, step, logits, constrained, processed, token } = observed;
   const { top = 8, tokens = [], chain = chainFor(observed, options) } = options;
   if (!Number.isInteger(top) || top < 0 || top > 1000) {
     throw new SettingError('top', top, 'has to be a whole number, 0 or more and at most 1000');
@@ -128,6 +127,8 @@ export function explainStep(observed: ObservedStep, options: ExplainOptions = {}
       throw new SettingError('tokens', id, `has to be token ids from 0 to ${logits.length - 1}`);
     }
   }
+  // Samplers that draw numbers of their own draw those of the answer.
+  const context = { ...observed.context, stream: index };
   const raw = new Row(logits);
   const effects: ProcessorEffect[] = [];
   let row = raw;
