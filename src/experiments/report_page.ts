@@ -67,10 +67,11 @@ export const REPORT_SCRIPT = String.raw`
   const value = (cell, name) => (cell.measures[name] ? cell.measures[name].value : null);
   const shown = (setting) => (setting === undefined ? '–' : typeof setting === 'string' ? setting : JSON.stringify(setting));
   const label = (cell, names) => names.map((name) => name + ' ' + shown(cell.settings[name])).join(', ') || '#' + (cell.index + 1);
+  const count = (name) => new Set(data.cells.map((cell) => shown(cell.settings[name]))).size;
   const measures = data.measures.filter(({ name }) => data.cells.some((cell) => cell.measures[name]));
   const state = {
     measure: data.objective ? data.objective.name : measures.length > 1 ? measures[1].name : '',
-    x: data.varied[0] || '',
+    x: [...data.varied].sort((a, b) => count(b) - count(a))[0] || '',
     sort: null,
     down: false,
     chosen: new Set(data.cells.slice(0, 3).map(({ index }) => index)),
@@ -172,14 +173,14 @@ export const REPORT_SCRIPT = String.raw`
         const estimate = column.measure && cell.measures[column.measure.name];
         if (!column.measure) return el('td', null, column.text ? column.text(cell) : String(column.of(cell)));
         if (!estimate) return el('td', null, '–');
-        const digits = column.measure.digits + 1;
+        const { digits } = column.measure;
         return el('td', null, estimate.value.toFixed(digits), el('small', null, estimate.count > 1 ? estimate.low.toFixed(digits) + ' … ' + estimate.high.toFixed(digits) : ''));
       })));
     return el('div', { class: 'scroll' }, el('table', null, el('thead', null, head), el('tbody', null, ...body)));
   }
 
   function texts() {
-    const buttons = data.cells.slice(0, 200).map((cell) => el('button', { type: 'button', 'aria-pressed': state.chosen.has(cell.index), onclick: () => {
+    const buttons = data.cells.slice(0, 200).map((cell) => el('button', { type: 'button', 'aria-pressed': String(state.chosen.has(cell.index)), onclick: () => {
       if (!state.chosen.delete(cell.index)) state.chosen.add(cell.index);
       draw();
     } }, label(cell, data.varied)));
