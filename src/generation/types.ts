@@ -9,6 +9,8 @@ export interface ProcessorContext {
   readonly tokens: readonly number[];
   /** How many of them are the prompt. */
   readonly promptLength: number;
+  /** Which of the answers of a prompt it is, for processors that draw random numbers; 0 unless given. */
+  readonly stream?: number;
 }
 
 /** A pure function over scores: changes `scores` in place. Reasons to remove a token set it to -Infinity. */
