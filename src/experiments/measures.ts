@@ -1,5 +1,5 @@
 /** What a sweep measures of each answer and each cell, as one table. */
-import { distinct, repetition } from './diversity.ts';
+import { distinct, longestRepeat, repetition } from './diversity.ts';
 
 export const measureNames = [
   'distinct_1',
@@ -7,6 +7,7 @@ export const measureNames = [
   'distinct_3',
   'self_bleu',
   'repetition',
+  'longest_repeat',
   'entropy',
   'log_likelihood',
   'length',
@@ -53,6 +54,14 @@ export const measureTable: readonly MeasureSpec[] = [
     '答案内重复四元组的比例',
   ),
   spec(
+    'longest_repeat',
+    'longest',
+    false,
+    3,
+    'length of the longest run that stands at two places of an answer, as a share of it',
+    '答案中最长重复片段占全长的比例',
+  ),
+  spec(
     'entropy',
     'entropy',
     true,
@@ -90,7 +99,8 @@ export function measureUnits(units: readonly (string | number)[]): Pick<Measured
     distinct_2: distinct(units, 2),
     distinct_3: distinct(units, 3),
     repetition: repetition(units, 4),
+    longest_repeat: longestRepeat(units),
   };
 }
-type UnitMeasure = 'distinct_1' | 'distinct_2' | 'distinct_3' | 'repetition';
+type UnitMeasure = 'distinct_1' | 'distinct_2' | 'distinct_3' | 'repetition' | 'longest_repeat';
 export type Measured = Readonly<Record<MeasureName, number | null>>;
