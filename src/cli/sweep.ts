@@ -92,6 +92,10 @@ async function tell(model: OpenModel, report: SweepReport, flags: SweepFlags): P
     await write('\n');
     for (const line of sweepSamples(report, 12, width)) await write(`${line}\n`);
   }
+  const isVague = report.cells.some(
+    ({ measures: { mauve } }) => mauve && (mauve.count < 2 || mauve.high - mauve.low > 0.3),
+  );
+  if (isVague) sayAside('MAUVE* rests on little text here: more seeds or longer answers make it sharper');
   const level = Math.round(report.level * 100);
   sayAside(`± is half of the ${level} % interval over seeds; ${files.html}, ${files.json}`);
 }

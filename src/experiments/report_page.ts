@@ -119,7 +119,7 @@ export const REPORT_SCRIPT = String.raw`
       height: 320,
       scales: { x: { time: false, range: [xs[0] - gap, xs[xs.length - 1] + gap] }, y: { range: [low, high] } },
       axes: [
-        { ...axis, label: state.x, labelSize: 24, splits: isNumber && xs.length > 12 ? undefined : () => xs,
+        { ...axis, label: state.x, labelSize: 24, ...(isNumber && xs.length > place.clientWidth / 110 ? {} : { splits: () => xs }),
           values: (u, splits) => splits.map((x) => (isNumber ? String(Number(x.toPrecision(4))) : names[x])) },
         { ...axis, label: measures.find(({ name }) => name === state.measure).title, labelSize: 24, size: 60 },
       ],

@@ -107,9 +107,15 @@ export async function* sweep(options: SweepOptions): AsyncGenerator<SweepEvent, 
   const rounds = search === 'halving' ? halvingRounds(entries.length, seeds) : [{ cells: entries.length, seeds }];
   const measure = (entry: Entry): SweepCell => finish(entry, reference, { level, seed });
 
-  const total = rounds.reduce((sum, round, r) => {
-    return sum + round.cells * (round.seeds - (rounds[r - 1]?.seeds ?? 0)) * prompts.length;
-  }, 0);
+  // Cells without sampling answer once, in the first round.
+  const planned = (from: number): number =>
+    rounds.slice(from).reduce((sum, round, i) => {
+      const before = from + i === 0 ? 0 : rounds[from + i - 1].seeds;
+      return sum + round.cells * (round.seeds - before) * prompts.length;
+    }, 0);
+  const inRound = (r: number, cells: readonly Entry[]): Request[] =>
+    cells.flatMap((entry) => requestsOf(entry, prompts, seed, rounds[r - 1]?.seeds ?? 0, rounds[r].seeds));
+  let total = inRound(0, entries).length + planned(1);
   yield { type: 'start', cells: entries.length, answers: total };
   let done = 0;
   let isComplete = true;
@@ -121,8 +127,8 @@ export async function* sweep(options: SweepOptions): AsyncGenerator<SweepEvent, 
       alive = entries.filter((entry) => ranked.indexOf(entry) >= 0 && entry.eliminated === null);
     }
     if (rounds.length > 1) yield { type: 'round', round: r + 1, rounds: rounds.length, ...round };
-    const first = rounds[r - 1]?.seeds ?? 0;
-    const requests = alive.flatMap((entry) => requestsOf(entry, prompts, seed, first, round.seeds));
+    const requests = inRound(r, alive);
+    total = done + requests.length + planned(r + 1);
     const left = new Map<number, number>();
     for (const { cell } of requests) left.set(cell, (left.get(cell) ?? 0) + 1);
     try {
