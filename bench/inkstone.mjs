@@ -29,9 +29,9 @@ const greedy = (logits) => {
 async function decode(sequences, steps) {
   const requests = sequences.map((sequence) => ({ sequence, logits: 'last' }));
   for (let step = 0; step < steps; step++) {
-    const logits = await engine.step(requests);
-    logits.forEach((row, i) => {
-      sequences[i].append([greedy(row)]);
+    const results = await engine.step(requests);
+    results.forEach(({ logits }, i) => {
+      sequences[i].append([greedy(logits)]);
     });
   }
 }

@@ -1,13 +1,8 @@
 /** Inkstone as a library for Node: models by name, text generation, and the parts they are made of. */
 
 import { SettingError } from './errors.ts';
-import {
-  type GenerateOptions,
-  type GenerationEvent,
-  type GenerationResult,
-  generate,
-  generateAll,
-} from './generation/generate.ts';
+import type { GenerationEvent, GenerationResult } from './generation/events.ts';
+import { type GenerateOptions, generate, generateAll } from './generation/generate.ts';
 import type { Prompt } from './generation/prompt.ts';
 import { type OpenModel, type OpenModelOptions, openModel } from './node/open_model.ts';
 import type { TrainOptions } from './node/train.ts';
@@ -16,13 +11,8 @@ import type { TrainingEvent } from './training/events.ts';
 
 export * from './errors.ts';
 export { Engine, type EngineOptions } from './generation/engine.ts';
-export {
-  type GenerateOptions,
-  type GenerationEvent,
-  type GenerationResult,
-  generate,
-  generateAll,
-} from './generation/generate.ts';
+export type * from './generation/events.ts';
+export { type GenerateOptions, generate, generateAll, type StoppingCriterion } from './generation/generate.ts';
 export type { Prompt } from './generation/prompt.ts';
 export type { Sequence } from './generation/sequence.ts';
 export { type SettingSpec, settingTable } from './generation/settings.ts';

@@ -41,7 +41,7 @@ describe('engine', () => {
       e.sequence(i === 17 ? prompt(20) : prompt(3 + (i % 9), i + 2)),
     );
     const all = await e.step(sequences.map((sequence) => ({ sequence, logits: 'last' })));
-    expect(same(all[17], alone)).toBe(true);
+    expect(same(all[17].logits, alone)).toBe(true);
   });
 
   it('finds a shared beginning again, with the same result', async () => {
@@ -49,7 +49,7 @@ describe('engine', () => {
     const first = e.sequence(prompt(90));
     await e.step([{ sequence: first, logits: 'last' }]);
     const second = e.sequence([...prompt(80), 5, 6, 7]);
-    const [logits] = await e.step([{ sequence: second, logits: 'last' }]);
+    const [{ logits }] = await e.step([{ sequence: second, logits: 'last' }]);
     expect(second.pages.slice(0, 2)).toEqual(first.pages.slice(0, 2));
     expect(same(logits, await engine({ prefixCache: false }).logits([...prompt(80), 5, 6, 7], { last: true }))).toBe(
       true,
@@ -80,7 +80,7 @@ describe('engine', () => {
         }
         for (const sequence of alive) {
           sequence.append([3]);
-          const [logits] = await e.step([{ sequence, logits: 'last' }]);
+          const [{ logits }] = await e.step([{ sequence, logits: 'last' }]);
           expect(same(logits, await fresh.logits(sequence.tokens, { last: true }))).toBe(true);
         }
         for (const sequence of alive) sequence.free();
@@ -148,7 +148,9 @@ describe('generate', () => {
     await refuse({ temprature: 1 }).toThrow(/temprature.*not a setting.*temperature/s);
     await refuse({ temperature: 0, do_sample: true }).toThrow(/temperature = 0/);
     await refuse({ temperature: 0.5 }).toThrow(/acts only when sampling/);
-    await refuse({ num_beams: 4 }).toThrow(/num_beams = 4: is not supported/);
+    await refuse({ low_memory: true }).toThrow(/low_memory = true: is not supported/);
+    await refuse({ length_penalty: 2 }).toThrow(/length_penalty = 2: acts only together with num_beams/);
+    await refuse({ penalty_alpha: 0.6, num_beams: 2 }).toThrow(/penalty_alpha.*cannot go with num_beams/);
     await refuse({ max_new_tokens: 500 }).toThrow(/5 tokens of prompt and 500 new ones, 128 in all/);
     await refuse({ top_p: Number.NaN, do_sample: true }).toThrow(/top_p/);
     await refuse({ num_return_sequences: 2 }).toThrow(/needs do_sample/);

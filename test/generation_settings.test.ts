@@ -172,16 +172,31 @@ describe('what cannot be is refused by name', () => {
   });
 
   it('what this version cannot do, unless it is off', () => {
-    for (const given of [
-      { num_beams: 4 },
-      { penalty_alpha: 0.6 },
-      { guidance_scale: 2 },
-      { mirostat: 2 },
-      { use_cache: false },
-    ]) {
+    for (const given of [{ low_memory: true }]) {
       refuse(given).toThrow(/^\w+ = .*: is not supported in this version$/);
     }
     refuse({ num_beams: 1, guidance_scale: 1, penalty_alpha: 0, use_cache: true, force_words_ids: [] }).not.toThrow();
+  });
+});
+
+describe('settings that need or exclude each other', () => {
+  it.each([
+    [{ length_penalty: 2 }, /length_penalty = 2: acts only together with num_beams above 1/],
+    [{ early_stopping: true }, /early_stopping = true: acts only together with num_beams/],
+    [{ num_beams: 4, num_beam_groups: 3, diversity_penalty: 1 }, /num_beam_groups = 3: has to divide num_beams, 4/],
+    [{ num_beams: 4, diversity_penalty: 1 }, /diversity_penalty = 1: acts only together with num_beam_groups/],
+    [{ num_beams: 2, num_return_sequences: 3 }, /num_return_sequences = 3: is more than num_beams, 2/],
+    [{ num_beams: 4, num_beam_groups: 2, do_sample: true }, /num_beam_groups = 2: cannot go with do_sample/],
+    [{ force_words_ids: [[1]] }, /force_words_ids = .*: acts only together with num_beams/],
+    [{ penalty_alpha: 0.6, top_k: 1 }, /top_k = 1: has to be 2 or more with penalty_alpha/],
+    [{ penalty_alpha: 0.6, num_beams: 2 }, /penalty_alpha = 0.6: cannot go with num_beams/],
+    [{ prompt_lookup_num_tokens: 3, num_beams: 2 }, /prompt_lookup_num_tokens = 3: cannot go with num_beams/],
+    [{ negative_prompt_ids: [1] }, /negative_prompt_ids = .*: acts only together with guidance_scale/],
+    [{ structured_output: { json: true, regex: 'a' } }, /structured_output = .*: has to be an object with one of/],
+    [{ structured_output: { jsn: true } }, /"jsn" is none of them/],
+    [{ early_stopping: 'sometimes' }, /early_stopping = "sometimes": has to be false or true or "never"/],
+  ])('%j is refused by name', (given, message) => {
+    refuse(given).toThrow(message);
   });
 });
 
@@ -228,10 +243,11 @@ describe('generation_config.json', () => {
   });
 
   it('that asks for what cannot be done is refused, with the way out, and a request overrides it', () => {
-    refuse({}, { num_beams: 4 }).toThrow(
-      /num_beams = 4: is not supported in this version.*generation_config.json; give num_beams 1/,
+    refuse({}, { assistant_model: 'x' }).toThrow(/assistant_model = "x": .*generation_config.json/);
+    refuse({}, { num_beams: 3, num_beam_groups: 2 }).toThrow(
+      /num_beam_groups = 2: has to divide.*generation_config.json/,
     );
-    refuse({ num_beams: 1 }, { num_beams: 4 }).not.toThrow();
+    refuse({ num_beam_groups: 1 }, { num_beams: 3, num_beam_groups: 2 }).not.toThrow();
     refuse({}, { repetition_penalty: 'x' }).toThrow(/repetition_penalty = "x".*generation_config.json/);
     refuse({ repetition_penalty: 1 }, { repetition_penalty: 'x' }).not.toThrow();
   });

@@ -55,9 +55,9 @@ async function greedy(engine: Engine, prompts: readonly (readonly number[])[], c
   const sequences = prompts.map((ids) => engine.sequence(ids));
   const answers: number[][] = prompts.map(() => []);
   for (let step = 0; step < count; step++) {
-    const logits = await engine.step(sequences.map((sequence) => ({ sequence, logits: 'last' })));
-    logits.forEach((row, i) => {
-      const token = row.indexOf(row.reduce((a, b) => Math.max(a, b)));
+    const results = await engine.step(sequences.map((sequence) => ({ sequence, logits: 'last' })));
+    results.forEach(({ logits }, i) => {
+      const token = logits.indexOf(logits.reduce((a, b) => Math.max(a, b)));
       answers[i].push(token);
       sequences[i].append([token]);
     });
@@ -86,7 +86,7 @@ async function check(name: string, backend: Backend, share: number): Promise<voi
   expected.batch.logits_positions.forEach(([row, position], i) => {
     const at = position - expected.batch.attention_mask[row].indexOf(1);
     if (at < 0 || expected.batch.attention_mask[row][position] === 0) return;
-    near(all[row].subarray(at * V, (at + 1) * V), expected.batch.logits[i], share, `row ${row}, position ${position}`);
+    near(all[row].logits.subarray(at * V, (at + 1) * V), expected.batch.logits[i], share, `row ${row}, position ${position}`);
   });
   for (const sequence of sequences) sequence.free();
 

@@ -86,7 +86,7 @@ describe.skipIf(!existsSync(`${data}stories260k`))('stories260k (needs ../shared
     const sequence = engine.sequence([1]);
     let likelihood = 0;
     for (let step = 0; step < 100; step++) {
-      const [logits] = await engine.step([{ sequence, logits: 'last' }]);
+      const [{ logits }] = await engine.step([{ sequence, logits: 'last' }]);
       const top = logits.reduce((a, b) => Math.max(a, b));
       likelihood -= Math.log(logits.reduce((sum, x) => sum + Math.exp(x - top), 0)) / 100;
       sequence.append([logits.indexOf(top)]);

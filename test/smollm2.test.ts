@@ -27,7 +27,7 @@ describe.skipIf(!there)('SmolLM2 (needs ../shared/data/models, ../shared/golden 
       const sequence = engine.sequence(ids);
       const written: number[] = [];
       for (let step = 0; step < 40; step++) {
-        const [logits] = await engine.step([{ sequence, logits: 'last' }]);
+        const [{ logits }] = await engine.step([{ sequence, logits: 'last' }]);
         if (step === 0) {
           (first_step_top20.ids as number[]).forEach((id, i) => {
             expect(Math.abs(logits[id] - first_step_top20.logits[i])).toBeLessThan(5e-3);

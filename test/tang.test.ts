@@ -37,7 +37,7 @@ it.skipIf(!existsSync(poems))(
     const score = async (text: string): Promise<number> => {
       const ids = [...model.tokenizer!.encodeIds(text)];
       const sequence = model.engine.sequence(ids);
-      const [logits] = await model.engine.step([{ sequence, logits: 'all' }]);
+      const [{ logits }] = await model.engine.step([{ sequence, logits: 'all' }]);
       const V = model.config.vocab_size;
       let total = 0;
       for (let t = 0; t + 1 < ids.length; t++) {

@@ -1,7 +1,8 @@
 /** `inkstone chat`: a conversation that streams, keeps its history, and takes commands that begin with a slash. */
 import { createInterface } from 'node:readline';
 import { InkstoneError, InterruptedError, SettingError } from '../errors.ts';
-import { type GenerationResult, generate } from '../generation/generate.ts';
+import type { GenerationResult } from '../generation/events.ts';
+import { generate } from '../generation/generate.ts';
 import { parseSetting, resolveSettings } from '../generation/settings.ts';
 import { writeFileAtomically } from '../node/file_source.ts';
 import type { OpenModel } from '../node/open_model.ts';

@@ -1,10 +1,10 @@
 /** The engine: a model, a paged cache, and one ragged step that advances any number of sequences at once. */
-import type { Backend, BackendBuffer, LoadedPlan } from '../backends/backend.ts';
+import type { Backend, BackendBuffer, LoadedPlan, RunResult } from '../backends/backend.ts';
 import { CapacityError, SettingError } from '../errors.ts';
 import { type Model, parameterBuffers } from '../models/index.ts';
-import { type CacheSpec, inferencePlan } from '../models/inference.ts';
+import { type CacheSpec, type InferenceShape, inferencePlan } from '../models/inference.ts';
 import { byteLength } from '../tensor/dtype.ts';
-import type { Precision } from '../tensor/index.ts';
+import type { Plan, Precision } from '../tensor/index.ts';
 import { sizeOf } from '../tensor/shape.ts';
 import { PagePool } from './pages.ts';
 import { Sequence } from './sequence.ts';
@@ -23,11 +23,28 @@ export interface EngineOptions {
   readonly prefixCache?: boolean;
 }
 
+/** Of which pending tokens. */
+export type Rows = 'last' | 'all' | 'none';
+
 /** What to do for one sequence in a step: compute its pending tokens, and bring back logits. */
 export interface StepRequest {
   readonly sequence: Sequence;
   /** Logits of the last pending token, of all of them, or of none. */
-  readonly logits: 'last' | 'all' | 'none';
+  readonly logits: Rows;
+  /** The states that the output head reads; none unless given. */
+  readonly hidden?: Rows;
+  /** Layers whose input the output head reads as well, for the rows of `logits`. */
+  readonly exits?: readonly number[];
+}
+
+/** What a step brings back for one request. */
+export interface StepResult {
+  /** (V) of the last token, (T, V) of all pending ones in one array, or empty. */
+  readonly logits: Float32Array;
+  /** (C), (T, C), or empty. */
+  readonly hidden: Float32Array;
+  /** Logits by early exit, in the order asked for: each of the shape of `logits`. */
+  readonly exits: readonly Float32Array[];
 }
 
 const PAGE_SIZE = 32;
@@ -41,6 +58,12 @@ interface Span {
   readonly end: number;
 }
 
+/** Rows of a run's output that belong to one request. */
+interface Share {
+  readonly request: number;
+  readonly count: number;
+}
+
 export class Engine {
   readonly context: number;
   readonly precision: Precision;
@@ -50,7 +73,9 @@ export class Engine {
   private readonly pool: PagePool;
   private readonly pagesPerSequence: number;
   private readonly caches: readonly { readonly spec: CacheSpec; readonly buffer: BackendBuffer }[];
-  private readonly loaded: LoadedPlan;
+  private readonly shape: InferenceShape;
+  /** Plans by what they give besides logits; most models only ever need the first. */
+  private readonly plans = new Map<string, LoadedPlan>();
   private readonly prefixCache: boolean;
   private turn: Promise<unknown> = Promise.resolve();
 
@@ -74,7 +99,7 @@ export class Engine {
     this.pagesPerSequence = Math.ceil(this.context / PAGE_SIZE);
     const cacheType = this.precision === 'exact' || backend.info.name !== 'native' ? 'f32' : 'f16';
     const pageCount = Math.ceil((options.cacheTokens ?? this.defaultCacheTokens(cacheType)) / PAGE_SIZE);
-    const { plan, caches } = inferencePlan(model, {
+    this.shape = {
       maxRows: this.maxRows,
       maxSequences: this.maxSequences,
       pageSize: PAGE_SIZE,
@@ -82,18 +107,39 @@ export class Engine {
       pagesPerSequence: this.pagesPerSequence,
       cacheType,
       precision: this.precision,
-    });
+    };
+    const { plan, caches } = inferencePlan(model, this.shape);
     this.pool = new PagePool(pageCount);
     this.caches = caches.map((spec) => ({
       spec,
       buffer: backend.allocate(byteLength(spec.dtype, sizeOf(spec.shape))),
     }));
+    this.plans.set('', this.load(plan));
+  }
+
+  private load(plan: Plan): LoadedPlan {
     const cacheBuffers = Object.fromEntries(this.caches.map(({ spec, buffer }) => [spec.name, buffer]));
-    this.loaded = backend.load(plan, { ...parameterBuffers(model), ...cacheBuffers });
+    return this.backend.load(plan, { ...parameterBuffers(this.model), ...cacheBuffers });
+  }
+
+  /** The plan that gives hidden states or these exits besides logits; made when it is first needed. */
+  private planWith(hidden: boolean, exits: readonly number[]): LoadedPlan {
+    const key = hidden || exits.length > 0 ? `${hidden}:${exits.join()}` : '';
+    let plan = this.plans.get(key);
+    if (!plan) {
+      plan = this.load(inferencePlan(this.model, this.shape, { hidden, exits }).plan);
+      this.plans.set(key, plan);
+    }
+    return plan;
   }
 
   get backend(): Backend {
     return this.model.backend;
+  }
+
+  /** Tokens that the cache holds in all. */
+  get cacheTokens(): number {
+    return this.pool.count * PAGE_SIZE;
   }
 
   /** Tokens for which there is room in the cache. */
@@ -109,11 +155,10 @@ export class Engine {
   }
 
   /**
-   * Compute what is pending of each sequence. The result has, for each request, the logits it asked for: (V) of the last token, (T, V)
-   * of all pending ones, or an empty array.
+   * Compute what is pending of each sequence. The result has, for each request, what it asked for.
    * @throws CapacityError when a sequence is longer than the context or the cache is full: nothing was computed then.
    */
-  async step(requests: readonly StepRequest[]): Promise<Float32Array[]> {
+  async step(requests: readonly StepRequest[]): Promise<StepResult[]> {
     const result = this.turn.then(() => this.runStep(requests));
     this.turn = result.catch(() => {});
     return result;
@@ -123,7 +168,7 @@ export class Engine {
   async logits(ids: readonly number[], { last = false }: { readonly last?: boolean } = {}): Promise<Float32Array> {
     const sequence = this.sequence(ids);
     try {
-      const [logits] = await this.step([{ sequence, logits: last ? 'last' : 'all' }]);
+      const [{ logits }] = await this.step([{ sequence, logits: last ? 'last' : 'all' }]);
       return logits;
     } finally {
       sequence.free();
@@ -135,39 +180,62 @@ export class Engine {
     const { n_kv_head, head_dim } = config.attention;
     const perToken = 2 * config.layers.length * byteLength(cacheType, n_kv_head * head_dim);
     // Native memory is only taken when it is touched; elsewhere a budget keeps the cache from being the largest thing there is.
-    if (backend.info.name === 'native') return Math.max(this.context, Math.min(4 * this.context, 16384));
+    if (backend.info.name === 'native') return Math.max(this.context, Math.min(16 * this.context, 16384), 2048);
     const affordable = Math.floor(CACHE_BUDGET / 4 / perToken);
     return Math.max(Math.min(4 * this.context, affordable), Math.min(this.context, PAGE_SIZE));
   }
 
-  private async runStep(requests: readonly StepRequest[]): Promise<Float32Array[]> {
+  private async runStep(requests: readonly StepRequest[]): Promise<StepResult[]> {
     for (const { sequence } of requests) this.checkTokens(sequence);
     if (new Set(requests.map(({ sequence }) => sequence)).size !== requests.length) {
       throw new SettingError('requests', requests.length, 'name a sequence twice');
     }
-    for (const { sequence, logits } of requests) this.usePrefix(sequence, logits);
+    const exits = this.exitsOf(requests);
+    for (const request of requests) this.usePrefix(request);
     this.reserve(requests.map(({ sequence }) => sequence));
 
-    const vocabulary = this.model.config.vocab_size;
-    const results = requests.map(
-      ({ sequence, logits }) =>
+    const { vocab_size: V, n_embd: C } = this.model.config;
+    const results = requests.map(({ sequence, logits, hidden = 'none', exits: layers = [] }) => {
+      const room = (rows: Rows, width: number) =>
         new Float32Array(
-          logits === 'none' || sequence.pending === 0
-            ? 0
-            : logits === 'last'
-              ? vocabulary
-              : sequence.pending * vocabulary,
-        ),
-    );
-    const filled = new Array<number>(requests.length).fill(0);
+          width * (rows === 'none' || sequence.pending === 0 ? 0 : rows === 'last' ? 1 : sequence.pending),
+        );
+      return { logits: room(logits, V), hidden: room(hidden, C), exits: layers.map(() => room(logits, V)) };
+    });
+    const filled = requests.map(() => ({ logits: 0, hidden: 0 }));
     for (const spans of this.chunks(requests)) {
-      const wanted = await this.runChunk(spans, requests);
-      for (const { request, logits } of wanted) {
-        results[request].set(logits, filled[request]);
-        filled[request] += logits.length;
+      const run = await this.runChunk(spans, requests, exits);
+      let row = 0;
+      for (const { request, count } of run.selected) {
+        const at = filled[request].logits;
+        const part = (name: string) => (run.outputs[name] as Float32Array).subarray(row * V, (row + count) * V);
+        results[request].logits.set(part('logits'), at);
+        requests[request].exits?.forEach((layer, i) => {
+          results[request].exits[i].set(part(`exit.${layer}`), at);
+        });
+        filled[request].logits += count * V;
+        row += count;
+      }
+      row = 0;
+      for (const { request, count } of run.states) {
+        const part = (run.outputs.hidden as Float32Array).subarray(row * C, (row + count) * C);
+        results[request].hidden.set(part, filled[request].hidden);
+        filled[request].hidden += count * C;
+        row += count;
       }
     }
     return results;
+  }
+
+  /** All layers that any request wants to leave by, ascending. */
+  private exitsOf(requests: readonly StepRequest[]): number[] {
+    const layers = this.model.config.layers.length;
+    const exits = [...new Set(requests.flatMap(({ exits = [] }) => exits))].sort((a, b) => a - b);
+    for (const exit of exits) {
+      if (Number.isInteger(exit) && exit >= 0 && exit < layers) continue;
+      throw new SettingError('exits', exit, `is not a layer of this model (0 to ${layers - 1})`);
+    }
+    return exits;
   }
 
   private checkTokens(sequence: Sequence): void {
@@ -190,8 +258,8 @@ export class Engine {
   }
 
   /** Take over pages that hold the beginning of a sequence, but leave its last token to compute. */
-  private usePrefix(sequence: Sequence, logits: StepRequest['logits']): void {
-    if (!this.prefixCache || logits === 'all' || sequence.computed % PAGE_SIZE !== 0) return;
+  private usePrefix({ sequence, logits, hidden }: StepRequest): void {
+    if (!this.prefixCache || logits === 'all' || hidden === 'all' || sequence.computed % PAGE_SIZE !== 0) return;
     while (sequence.computed + PAGE_SIZE < sequence.length) {
       const tokens = sequence.tokens.slice(sequence.computed, sequence.computed + PAGE_SIZE);
       const page = this.pool.find(sequence.pages.at(-1) ?? -1, tokens);
@@ -255,15 +323,19 @@ export class Engine {
     if (spans.length > 0) yield spans;
   }
 
+  /** @returns outputs, and how many of their rows belong to which request, in order. */
   private async runChunk(
     spans: readonly Span[],
     requests: readonly StepRequest[],
-  ): Promise<{ request: number; logits: Float32Array }[]> {
+    exits: readonly number[],
+  ): Promise<{ outputs: RunResult; selected: Share[]; states: Share[] }> {
     const N = spans.reduce((sum, { start, end }) => sum + end - start, 0);
     const [ids, positions, rows, slots] = Array.from({ length: 4 }, () => new Int32Array(N));
     const tables = new Int32Array(spans.length * this.pagesPerSequence);
     const select: number[] = [];
-    const wanted: { request: number; count: number }[] = [];
+    const selected: Share[] = [];
+    const stateRows: number[] = [];
+    const states: Share[] = [];
     let n = 0;
     spans.forEach(({ request, sequence, start, end }, row) => {
       tables.set(sequence.pages, row * this.pagesPerSequence);
@@ -274,24 +346,25 @@ export class Engine {
         rows[n] = row;
         slots[n] = sequence.pages[Math.floor(position / PAGE_SIZE)] * PAGE_SIZE + (position % PAGE_SIZE);
       }
-      const { logits } = requests[request];
-      const from = logits === 'all' ? first : logits === 'last' && end === sequence.length ? n - 1 : n;
-      for (let i = from; i < n; i++) select.push(i);
-      if (from < n) wanted.push({ request, count: n - from });
+      const want = (which: Rows, list: number[], shares: Share[]) => {
+        const from = which === 'all' ? first : which === 'last' && end === sequence.length ? n - 1 : n;
+        for (let i = from; i < n; i++) list.push(i);
+        if (from < n) shares.push({ request, count: n - from });
+      };
+      want(requests[request].logits, select, selected);
+      want(requests[request].hidden ?? 'none', stateRows, states);
     });
-    const { logits } = await this.loaded.run({
-      dims: { N, R: spans.length, L: select.length },
-      inputs: { ids, positions, rows, slots, tables, select: Int32Array.from(select) },
-      outputs: ['logits'],
+    const hidden = requests.some((request) => (request.hidden ?? 'none') !== 'none');
+    const outputs = await this.planWith(hidden, exits).run({
+      dims: { N, R: spans.length, L: select.length, ...(hidden ? { S: stateRows.length } : {}) },
+      inputs: {
+        ...{ ids, positions, rows, slots, tables, select: Int32Array.from(select) },
+        ...(hidden ? { states: Int32Array.from(stateRows) } : {}),
+      },
+      outputs: ['logits', ...(hidden ? ['hidden'] : []), ...exits.map((i) => `exit.${i}`)],
     });
     for (const { sequence, end } of spans) this.markComputed(sequence, end);
-    const vocabulary = this.model.config.vocab_size;
-    let at = 0;
-    return wanted.map(({ request, count }) => {
-      const part = (logits as Float32Array).subarray(at * vocabulary, (at + count) * vocabulary);
-      at += count;
-      return { request, logits: part };
-    });
+    return { outputs, selected, states };
   }
 
   private markComputed(sequence: Sequence, end: number): void {

@@ -1,15 +1,25 @@
 /** Generation: prompts in, a stream of tokens and texts out. Many answers advance together, one engine step at a time. */
-import { InterruptedError, SettingError } from '../errors.ts';
+import { CapacityError, InterruptedError, SettingError } from '../errors.ts';
 import type { RenderOptions } from '../prompts/index.ts';
-import type { DecodeStream } from '../tokenizers/index.ts';
-import type { Engine } from './engine.ts';
+import { constraintVocabulary } from './constraints/vocabulary.ts';
+import type { Engine, StepResult } from './engine.ts';
+import type { GenerationEvent, GenerationResult } from './events.ts';
+import type { StepObserver } from './explain.ts';
+import { fingerprintOf } from './fingerprint.ts';
+import { beginsWith } from './healing.ts';
+import { inspectText } from './inspect.ts';
 import { encodePrompt, type Prompt, type PromptModel } from './prompt.ts';
-import { uniform } from './random.ts';
-import { buildChooser, type Chooser } from './sampling.ts';
-import type { Sequence } from './sequence.ts';
 import { resolveSettings } from './settings.ts';
-import { StopMatcher } from './stopping.ts';
-import type { FinishReason, GenerationSettings } from './types.ts';
+import { assistedTask } from './strategies/assisted.ts';
+import { type BeamStep, beamTask } from './strategies/beams.ts';
+import { contrastiveTask } from './strategies/contrastive.ts';
+import { type Drafter, earlyExitEngine, lookupDrafter, modelDrafter, textDrafter } from './strategies/drafts.ts';
+import { ForcedWords } from './strategies/forced_words.ts';
+import { Job } from './strategies/job.ts';
+import { sampleTask } from './strategies/sample.ts';
+import type { Ask, Task } from './strategies/strategy.ts';
+import { compileStructure } from './structure.ts';
+import type { GenerationSettings, LogitsProcessor } from './types.ts';
 
 export interface GenerationModel extends PromptModel {
   readonly engine: Engine;
@@ -17,68 +27,52 @@ export interface GenerationModel extends PromptModel {
   readonly generationConfig: Readonly<Record<string, unknown>>;
 }
 
+/** The user's own reason to stop: prompt and answer so far, and the answer's text. */
+export type StoppingCriterion = (tokens: readonly number[], text: string) => boolean;
+
 export interface GenerateOptions {
   readonly signal?: AbortSignal;
   /** New tokens when neither the request nor the model says: 20, as the field's `generate`; pipelines use 256. */
   readonly fallbackNewTokens?: number;
   /** Variables of the chat template, for prompts that are conversations. */
   readonly chat?: RenderOptions;
+  /** Processors of the user's own: after those of the settings, before the warpers. */
+  readonly processors?: readonly LogitsProcessor[];
+  /** The tokens that may follow others (`prefix_allowed_tokens_fn`). */
+  readonly allowedTokens?: (tokens: readonly number[]) => Iterable<number>;
+  readonly stopping?: readonly StoppingCriterion[];
+  /** A smaller model that drafts, with the same tokenizer or another. */
+  readonly assistant?: GenerationModel;
+  /** Told each step of each answer: raw and processed scores and the choice. */
+  readonly onStep?: StepObserver;
+  /** Told each step of each beam search. */
+  readonly onBeams?: (step: BeamStep) => void;
 }
 
-/** Milliseconds and rates of one answer. */
-export interface GenerationTimings {
-  /** From the call to the first token of this answer. */
-  readonly first_token_ms: number;
-  readonly total_ms: number;
-  readonly prompt_tokens: number;
-  readonly new_tokens: number;
-}
-
-export interface GenerationResult {
-  /** Which prompt, and which of its answers. */
-  readonly prompt: number;
-  readonly index: number;
-  /** The new text, without special tokens and up to a stop string. */
-  readonly text: string;
-  readonly ids: readonly number[];
-  readonly prompt_ids: readonly number[];
-  readonly finish_reason: FinishReason;
-  readonly seed: number;
-  readonly timings: GenerationTimings;
-}
-
-export type GenerationEvent =
-  | {
-      readonly type: 'token';
-      readonly prompt: number;
-      readonly index: number;
-      readonly id: number;
-      /** Text that is settled by this token; may be empty. All texts of an answer joined are its result's text. */
-      readonly text: string;
-      /** Natural logarithm of the token's probability after processing. */
-      readonly logprob: number;
-    }
-  | { readonly type: 'text'; readonly prompt: number; readonly index: number; readonly text: string }
-  | ({ readonly type: 'done' } & GenerationResult);
+type Settings = Readonly<Record<string, unknown>>;
 
 /**
- * Generate for one prompt or several, with the same settings. Answers end in whatever order they do; events of one answer are in
- * order. Answer j of prompt i depends on (weights, prompt, settings, seed, j) alone: not on the other prompts, nor on threads.
+ * Generate for one prompt or several. Answers end in whatever order they do; events of one answer are in order. Answer j of prompt i depends
+ * on (weights, prompt, settings, seed, j) alone: not on the other prompts, nor on threads.
+ * @param given settings for all prompts, or a list with those of each.
  * @throws SettingError for a setting that is unknown, impossible or not supported; CapacityError when prompt and answer exceed the
  *   context. Both before anything runs.
  */
 export async function* generate(
   model: GenerationModel,
   prompts: Prompt | readonly Prompt[],
-  given: Readonly<Record<string, unknown>> = {},
+  given: Settings | readonly Settings[] = {},
   options: GenerateOptions = {},
 ): AsyncGenerator<GenerationEvent, void, void> {
   const list = isSinglePrompt(prompts) ? [prompts] : prompts;
-  const jobs = list.map((prompt, i) => prepare(model, prompt, i, given, options));
-  const queue = jobs.flatMap((job) =>
-    Array.from({ length: job.settings.num_return_sequences }, (_, index) => ({ job, index })),
-  );
-  const active: Answer[] = [];
+  const settings = Array.isArray(given) ? (given as readonly Settings[]) : list.map(() => given as Settings);
+  if (settings.length !== list.length) {
+    throw new SettingError('settings', settings.length, `has to be as many as there are prompts, ${list.length}`);
+  }
+  const fingerprint = await fingerprintOf(model.engine);
+  const jobs = list.map((prompt, i) => prepare(model, prompt, i, settings[i], options, fingerprint));
+  const queue = jobs.flatMap((job) => tasksOf(job));
+  const active: Running[] = [];
   try {
     let breath = performance.now();
     while (queue.length > 0 || active.length > 0) {
@@ -88,35 +82,76 @@ export async function* generate(
         breath = performance.now();
       }
       if (options.signal?.aborted) {
-        for (const answer of active) yield* answer.finish('aborted');
+        for (const { task } of active) yield* task.abort();
         throw new InterruptedError();
       }
-      while (
-        queue.length > 0 &&
-        active.length < model.engine.maxSequences &&
-        fits(model.engine, queue[0].job, active)
-      ) {
-        const { job, index } = queue.shift()!;
-        active.push(new Answer(model, job, index));
+      while (queue.length > 0 && fits(model.engine, queue[0], active)) {
+        const { job, make } = queue.shift()!;
+        await computeShared(job);
+        active.push({ job, task: make(), asks: [] });
       }
-      await begin(model.engine, active);
-      const logits = await model.engine.step(active.map(({ sequence }) => ({ sequence, logits: 'last' })));
-      for (let i = 0; i < active.length; i++) yield* active[i].advance(logits[i]);
-      for (let i = active.length - 1; i >= 0; i--) if (active[i].isFinished) active.splice(i, 1)[0].sequence.free();
+      for (const running of active) if (running.asks.length === 0) yield* advance(running, []);
+      const results = await step(active);
+      for (let i = 0; i < active.length; i++) yield* advance(active[i], results[i]);
+      for (let i = active.length - 1; i >= 0; i--) if (active[i].asks.length === 0) active.splice(i, 1);
     }
   } finally {
-    for (const { sequence } of active) sequence.free();
-    for (const { root } of jobs) root?.free();
+    for (const { task } of active) task.free();
+    for (const job of jobs) job.release();
   }
 }
 
-/** One prompt with its settings, and its sequence once it is computed: all its answers fork from it. */
-interface Job {
-  readonly prompt: number;
-  readonly ids: readonly number[];
-  readonly settings: GenerationSettings;
-  readonly started: number;
-  root: Sequence | null;
+/** A task and what it waits for; nothing once it has ended. */
+interface Running {
+  readonly job: Job;
+  readonly task: Task;
+  asks: readonly Ask[];
+}
+
+interface Waiting {
+  readonly job: Job;
+  readonly make: () => Task;
+  /** Tokens of cache that it needs besides the prompt. */
+  readonly tokens: number;
+}
+
+/** Let a strategy run until it wants rows or ends. */
+async function* advance(running: Running, results: readonly StepResult[]): AsyncGenerator<GenerationEvent, void, void> {
+  const { task, job } = running;
+  let turn = task.strategy.next(results);
+  while (!turn.done && 'events' in turn.value) {
+    for (const event of turn.value.events) yield event.type === 'done' ? await withInspection(job, event) : event;
+    turn = task.strategy.next([]);
+  }
+  running.asks = turn.done ? [] : (turn.value as { readonly asks: readonly Ask[] }).asks;
+}
+
+/** One step of every engine that anybody asks something of. */
+async function step(active: readonly Running[]): Promise<(readonly StepResult[])[]> {
+  const engines = new Set(active.flatMap(({ asks }) => asks.map(({ engine }) => engine)));
+  const results = active.map(({ asks }) => new Array<StepResult>(asks.length));
+  for (const engine of engines) {
+    const places = active.flatMap(({ asks }, i) =>
+      asks.flatMap((ask, j) => (ask.engine === engine ? [{ ask, i, j }] : [])),
+    );
+    const found = await engine.step(places.map(({ ask }) => ask));
+    places.forEach(({ i, j }, at) => {
+      results[i][j] = found[at];
+    });
+  }
+  return results;
+}
+
+async function withInspection(
+  job: Job,
+  event: Extract<GenerationEvent, { type: 'done' }>,
+): Promise<Extract<GenerationEvent, { type: 'done' }>> {
+  const { output_attentions, output_hidden_states } = job.settings;
+  if (!output_attentions && !output_hidden_states) return event;
+  // The last token was chosen and not read.
+  const ids = [...event.prompt_ids, ...event.ids].slice(0, -1);
+  const { hidden_states, attentions } = await inspectText(job.engine.model, ids);
+  return { ...event, ...(output_hidden_states && { hidden_states }), ...(output_attentions && { attentions }) };
 }
 
 function isSinglePrompt(prompts: Prompt | readonly Prompt[]): prompts is Prompt {
@@ -129,133 +164,177 @@ function prepare(
   model: GenerationModel,
   prompt: Prompt,
   i: number,
-  given: Readonly<Record<string, unknown>>,
+  given: Settings,
   options: GenerateOptions,
+  fingerprint: string,
 ): Job {
-  const ids = encodePrompt(model, prompt, options.chat);
-  const { config } = model.engine.model;
+  let ids: readonly number[] = encodePrompt(model, prompt, options.chat);
+  const { engine, tokenizer } = model;
   const shape = {
-    n_positions: model.engine.context,
-    vocab_size: config.vocab_size,
-    eos_token_id: model.tokenizer?.special.eos,
+    n_positions: engine.context,
+    vocab_size: engine.model.config.vocab_size,
+    eos_token_id: tokenizer?.special.eos,
   };
-  const { settings } = resolveSettings(
-    given,
-    model.generationConfig,
-    shape,
-    ids.length,
-    options.fallbackNewTokens ?? 20,
-  );
-  if (settings.stop_strings.length > 0 && !model.tokenizer) {
-    throw new SettingError('stop_strings', settings.stop_strings, 'needs a tokenizer, and this model has none');
+  const fallback = options.fallbackNewTokens ?? 20;
+  const { settings } = resolveSettings(given, model.generationConfig, shape, ids.length, fallback);
+  const needTokenizer = (name: keyof GenerationSettings, isUsed: boolean) => {
+    if (isUsed && !tokenizer) {
+      throw new SettingError(name, settings[name], 'needs a tokenizer, and this model has none');
+    }
+  };
+  needTokenizer('stop_strings', settings.stop_strings.length > 0);
+  needTokenizer('structured_output', settings.structured_output !== null);
+  needTokenizer('token_healing', settings.token_healing);
+  refuseForModel(model, settings, options);
+  let constraint = settings.structured_output && compileStructure(settings.structured_output, tokenizer!);
+  let healed = '';
+  if (settings.token_healing && ids.length > 1) {
+    const vocabulary = constraintVocabulary(tokenizer!);
+    const bytes = vocabulary.bytesOf(ids[ids.length - 1]);
+    const text = bytes ? new TextDecoder().decode(bytes) : '';
+    // Half a character cannot be taken back from a text that has been shown.
+    if (bytes && !text.includes('\ufffd')) {
+      constraint = beginsWith(bytes, vocabulary);
+      healed = text;
+      ids = ids.slice(0, -1);
+    }
   }
-  return { prompt: i, ids, settings, started: performance.now(), root: null };
+  const isShared = settings.num_beams > 1 || settings.num_return_sequences > 1;
+  return new Job({
+    prompt: i,
+    ids,
+    settings,
+    model,
+    options,
+    constraint,
+    healed,
+    isShared,
+    fingerprint: () => fingerprint,
+  });
 }
 
-/** Whether one more answer can run to its end beside those that are running. */
-function fits(engine: Engine, job: Job, active: readonly Answer[]): boolean {
-  const reserved = active.reduce((sum, answer) => sum + answer.tokensToCome + engine.pageSize, 0);
-  return active.length === 0 || job.ids.length + job.settings.max_new_tokens + reserved <= engine.freeTokens;
-}
-
-/** Compute prompts that several answers share once, and let the others fork. */
-async function begin(engine: Engine, active: readonly Answer[]): Promise<void> {
-  const fresh = active.filter(({ isFresh }) => isFresh);
-  for (const { job } of fresh) {
-    // The last token stays pending: each answer computes it for itself and gets its logits.
-    job.root ??= engine.sequence(job.ids.slice(0, job.settings.num_return_sequences > 1 ? -1 : 0));
+function refuseForModel(model: GenerationModel, settings: GenerationSettings, { assistant }: GenerateOptions): void {
+  const layers = model.engine.model.config.layers.length;
+  const { assistant_early_exit, dola_layers, num_beams, penalty_alpha, prompt_lookup_num_tokens } = settings;
+  if (assistant_early_exit !== null && assistant_early_exit >= layers) {
+    throw new SettingError(
+      'assistant_early_exit',
+      assistant_early_exit,
+      `has to be less than the model's ${layers} layers`,
+    );
   }
-  const roots = [...new Set(fresh.map(({ job }) => job.root!))].filter(({ pending }) => pending > 0);
-  if (roots.length > 0) await engine.step(roots.map((sequence) => ({ sequence, logits: 'none' })));
-  for (const answer of fresh) answer.start();
+  if (Array.isArray(dola_layers) && dola_layers.some((layer) => layer >= layers)) {
+    throw new SettingError('dola_layers', dola_layers, `has to be layers before the model's last, 0 to ${layers - 1}`);
+  }
+  if (assistant) {
+    const other = num_beams > 1 ? 'num_beams' : penalty_alpha !== null ? 'penalty_alpha' : null;
+    const drafts =
+      prompt_lookup_num_tokens !== null
+        ? 'prompt_lookup_num_tokens'
+        : assistant_early_exit !== null && 'assistant_early_exit';
+    if (other)
+      throw new SettingError(
+        'assistant',
+        'a model',
+        `cannot go with ${other}: drafts follow one text, and this compares several`,
+      );
+    if (drafts) throw new SettingError('assistant', 'a model', `cannot go with ${drafts}: only one can draft`);
+  }
+  const words = new ForcedWords(settings);
+  if (words.needed > settings.max_new_tokens) {
+    const name = settings.force_words_ids.length > 0 ? 'force_words_ids' : 'constraints';
+    throw new SettingError(
+      name,
+      settings[name],
+      `needs ${words.needed} tokens, and max_new_tokens is ${settings.max_new_tokens}`,
+    );
+  }
 }
 
-/** One answer while it is being written. */
-class Answer {
-  sequence!: Sequence;
-  isFinished = false;
-  isFresh = true;
-  private readonly ids: number[] = [];
-  private readonly choose: Chooser;
-  private readonly stream: DecodeStream | null;
-  private readonly stop: StopMatcher | null;
-  private text = '';
-  private firstToken = 0;
+/** The tasks of a prompt: one for each answer, or one for all where they come from one search. */
+function tasksOf(job: Job): Waiting[] {
+  const { settings, engine } = job;
+  const one = settings.max_new_tokens + engine.pageSize;
+  if (settings.num_beams > 1) return [waiting(job, settings.num_beams * one, () => beamTask(job))];
+  if (settings.penalty_alpha !== null) {
+    return [waiting(job, one + settings.top_k * engine.pageSize, () => contrastiveTask(job))];
+  }
+  return Array.from({ length: settings.num_return_sequences }, (_, index) => {
+    return waiting(job, one, () => {
+      const drafter = drafterFor(job, index);
+      return drafter ? assistedTask(job, index, drafter) : sampleTask(job, index);
+    });
+  });
+}
 
-  constructor(
-    model: GenerationModel,
-    readonly job: Job,
-    private readonly index: number,
+function waiting(job: Job, tokens: number, make: () => Task): Waiting {
+  const width = job.settings.guidance_scale === null ? 1 : 2;
+  const needed = width * (tokens + job.ids.length);
+  const { cacheTokens } = job.engine;
+  if (
+    needed > cacheTokens + job.engine.pageSize &&
+    width * tokens > job.settings.max_new_tokens + job.engine.pageSize
   ) {
-    const { settings } = job;
-    this.choose = buildChooser(settings);
-    this.stream = model.tokenizer?.stream({ skip_special_tokens: true }) ?? null;
-    this.stop = settings.stop_strings.length > 0 ? new StopMatcher(settings.stop_strings) : null;
-    // The text of an answer continues the prompt's: a leading space that a decoder would strip at the start of a text stays.
-    for (const id of job.ids) this.stream?.push(id);
+    const hint = 'Use fewer beams or candidates, or fewer new tokens';
+    throw new CapacityError('KV cache', needed, cacheTokens, 'tokens', hint);
   }
+  return { job, make, tokens: width * tokens };
+}
 
-  get tokensToCome(): number {
-    return this.job.settings.max_new_tokens - this.ids.length;
-  }
+function drafterFor(job: Job, index: number): Drafter | null {
+  const { settings, options, model, engine } = job;
+  const { prompt_lookup_num_tokens, max_matching_ngram_size, assistant_early_exit } = settings;
+  if (prompt_lookup_num_tokens !== null) return lookupDrafter(prompt_lookup_num_tokens, max_matching_ngram_size);
+  if (assistant_early_exit !== null) return modelDrafter(job, index, earlyExitEngine(engine, assistant_early_exit));
+  const { assistant } = options;
+  if (!assistant) return null;
+  const [own, theirs] = [model.tokenizer, assistant.tokenizer];
+  const sameWords = own === theirs || (own !== null && theirs !== null && haveSameTokens(own, theirs));
+  if (sameWords) return modelDrafter(job, index, assistant.engine);
+  if (own && theirs) return textDrafter(job, own, assistant.engine, theirs);
+  throw new SettingError('assistant', 'a model', 'has a tokenizer where the other has none: they cannot meet in text');
+}
 
-  /** Fork from the prompt. */
-  start(): void {
-    const root = this.job.root!;
-    this.sequence = root.fork();
-    this.sequence.append(this.job.ids.slice(root.length));
-    this.isFresh = false;
-  }
+type Tokenizers = NonNullable<GenerationModel['tokenizer']>;
+const compared = new WeakMap<Tokenizers, WeakMap<Tokenizers, boolean>>();
 
-  /** Choose the next token from its logits. */
-  *advance(logits: Float32Array): Iterable<GenerationEvent> {
-    const { settings, ids: promptIds, started } = this.job;
-    const context = { tokens: this.sequence.tokens, promptLength: promptIds.length };
-    const random = () => uniform(settings.seed, this.index, this.ids.length);
-    const { token, logprob } = this.choose(logits, context, random);
-    if (this.ids.length === 0) this.firstToken = performance.now() - started;
-    this.ids.push(token);
-    const isEnd = settings.eos_token_id.includes(token);
-    const decoded = isEnd ? '' : (this.stream?.push(token) ?? '');
-    const { text, stopped } = this.stop ? this.stop.push(decoded) : { text: decoded, stopped: false };
-    this.text += text;
-    yield { type: 'token', prompt: this.job.prompt, index: this.index, id: token, text, logprob };
-    if (isEnd) yield* this.finish('eos');
-    else if (stopped) yield* this.finish('stop_string');
-    else if (this.ids.length >= settings.max_new_tokens) yield* this.finish('length');
-    else if (settings.max_time !== null && performance.now() - started > settings.max_time * 1000)
-      yield* this.finish('time');
-    else this.sequence.append([token]);
-  }
-
-  *finish(reason: FinishReason): Iterable<GenerationEvent> {
-    const { prompt, ids: prompt_ids, settings, started } = this.job;
-    this.isFinished = true;
-    let rest = reason === 'stop_string' ? '' : (this.stream?.end() ?? '');
-    if (this.stop && reason !== 'stop_string') {
-      const { text, stopped } = this.stop.push(rest);
-      rest = stopped ? text : text + this.stop.end();
+/** Whether two tokenizers give the same ids the same texts. */
+function haveSameTokens(a: Tokenizers, b: Tokenizers): boolean {
+  const known = compared.get(a) ?? new WeakMap<Tokenizers, boolean>();
+  compared.set(a, known);
+  let same = known.get(b);
+  if (same === undefined) {
+    same = true;
+    for (let id = 0; same; id++) {
+      const [x, y] = [a.idToToken(id), b.idToToken(id)];
+      same = x === y;
+      if (x === undefined && y === undefined) break;
     }
-    if (rest !== '') {
-      this.text += rest;
-      yield { type: 'text', prompt, index: this.index, text: rest };
+    known.set(b, same);
+  }
+  return same;
+}
+
+/** Whether one more task can run to its end beside those that are running. */
+function fits(engine: Engine, { job, tokens }: Waiting, active: readonly Running[]): boolean {
+  if (active.length === 0) return true;
+  if (active.length >= engine.maxSequences) return false;
+  const reserved = active.reduce((sum, { task }) => sum + task.tokensToCome() + engine.pageSize, 0);
+  return job.ids.length + tokens + reserved <= engine.freeTokens;
+}
+
+/** Compute what several branches of a prompt share; they fork from it. */
+async function computeShared(job: Job): Promise<void> {
+  const { main, free } = job.shared();
+  const pending = [main, ...(free ? [free] : [])].filter((sequence) => sequence.pending > 0);
+  const chunk = job.settings.prefill_chunk_size ?? Number.POSITIVE_INFINITY;
+  for (const sequence of pending) {
+    const tokens = sequence.tokens.slice(sequence.computed);
+    sequence.truncate(sequence.computed);
+    for (let at = 0; at < tokens.length; at += chunk) {
+      sequence.append(tokens.slice(at, at + chunk));
+      await job.engine.step([{ sequence, logits: 'none' }]);
     }
-    yield {
-      type: 'done',
-      prompt,
-      index: this.index,
-      text: this.text,
-      ids: this.ids,
-      prompt_ids,
-      finish_reason: reason,
-      seed: settings.seed,
-      timings: {
-        first_token_ms: this.firstToken,
-        total_ms: performance.now() - started,
-        prompt_tokens: prompt_ids.length,
-        new_tokens: this.ids.length,
-      },
-    };
   }
 }
 
@@ -263,7 +342,7 @@ class Answer {
 export async function generateAll(
   model: GenerationModel,
   prompts: Prompt | readonly Prompt[],
-  given: Readonly<Record<string, unknown>> = {},
+  given: Settings | readonly Settings[] = {},
   options: GenerateOptions = {},
 ): Promise<GenerationResult[]> {
   const results: GenerationResult[] = [];

@@ -1,15 +1,18 @@
 /** Generation: the engine, its sequences, settings, and the stream of answers. */
-export { Engine, type EngineOptions, type StepRequest } from './engine.ts';
+export { Engine, type EngineOptions, type StepRequest, type StepResult } from './engine.ts';
+export type * from './events.ts';
 export {
   type GenerateOptions,
-  type GenerationEvent,
   type GenerationModel,
-  type GenerationResult,
   generate,
   generateAll,
+  type StoppingCriterion,
 } from './generate.ts';
+export { type Inspection, inspectText } from './inspect.ts';
 export { buildProcessors } from './processors.ts';
 export { encodePrompt, type Prompt, type PromptModel } from './prompt.ts';
 export { Sequence } from './sequence.ts';
 export { parseSetting, resolveSettings, type SettingSpec, settingTable } from './settings.ts';
+export type { BeamStep } from './strategies/beams.ts';
+export { compileStructure } from './structure.ts';
 export type * from './types.ts';

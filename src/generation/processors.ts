@@ -4,16 +4,15 @@
  * are in warpers.ts.
  */
 import { Candidates, type Warper, warp } from './candidates.ts';
-import { uniform } from './random.ts';
 import { logTotal } from './rows.ts';
-import { dynamicTemperature, topNSigma, xtc } from './samplers/cuts.ts';
-import { dry, findBreakers, type TokenTexts } from './samplers/dry.ts';
+import { dry } from './samplers/dry.ts';
 import { mirostat } from './samplers/mirostat.ts';
-import { windowPenalties } from './samplers/penalties.ts';
-import type { GenerationSettings, LogitsProcessor, ProcessorContext, Scores } from './types.ts';
+import { dynamicTemperature, exactTopK, topNSigma, xtc } from './samplers/narrowing.ts';
+import { windowPenalties } from './samplers/window.ts';
+import type { GenerationSettings, LogitsProcessor, Scores } from './types.ts';
 import * as warpers from './warpers.ts';
 import { isSynthId, type WatermarkingConfig } from './watermark/config.ts';
-import { greenListWatermark } from './watermark/green_list.ts';
+import { greenListWatermark } from './watermark/green.ts';
 import { synthIdWatermark } from './watermark/synthid.ts';
 
 const REMOVED = Number.NEGATIVE_INFINITY;
@@ -24,12 +23,10 @@ export interface ProcessorOptions {
   readonly own?: readonly LogitsProcessor[];
   /** Which tokens may follow prompt and answer so far: no others will. */
   readonly allowed?: (tokens: readonly number[]) => Iterable<number>;
+  /** The text of a token: DRY finds sequence breakers in it. */
+  readonly textOf?: (token: number) => string;
   /** Fewest tokens that warpers keep: 1, and one more than there are end tokens where beams sample. */
   readonly minTokensToKeep?: number;
-  /** Which of the answers of a prompt it is, for samplers that draw numbers of their own; 0 unless given. */
-  readonly stream?: number;
-  /** The texts of tokens, which DRY looks for its breakers in. */
-  readonly texts?: TokenTexts;
 }
 
 /** A named part of the chain: a processor of whole rows, or a warper of the candidates that are left. */
@@ -71,13 +68,13 @@ export function buildProcessors(settings: GenerationSettings, options: Processor
 
 /** The chain as it is: neighbouring warpers can share one pass over the row. */
 export function buildLinks(settings: GenerationSettings, options: ProcessorOptions = {}): Link[] {
-  const { own = [] } = options;
-  const { watermarking_config: marked } = settings;
+  const { own = [], minTokensToKeep = 1 } = options;
   return [
     ...rules(settings, options),
     ...own.map((process) => ({ name: 'processors', process })),
-    ...(settings.do_sample ? samplingWarpers(settings, options) : []),
-    ...(marked ? [{ name: 'watermarking_config', process: watermark(marked) }] : []),
+    ...(settings.preset === 'llama.cpp' ? penalties(settings, options) : []),
+    ...(settings.do_sample ? samplingWarpers(settings, minTokensToKeep) : []),
+    ...watermark(settings.watermarking_config),
     ...(settings.renormalize_logits ? [{ name: 'renormalize_logits', warp: warpers.renormalize }] : []),
   ];
 }
@@ -94,7 +91,8 @@ export function buildWarpers(settings: GenerationSettings, keep = 1): Warper[] {
 
 type Rule = { readonly name: string; readonly process: LogitsProcessor };
 
-function rules(s: GenerationSettings, { allowed, texts }: ProcessorOptions): Rule[] {
+function rules(s: GenerationSettings, options: ProcessorOptions): Rule[] {
+  const { allowed } = options;
   const list: Rule[] = [];
   const add = (name: string, isOn: boolean, make: () => LogitsProcessor): void => {
     if (isOn) list.push({ name, process: make() });
@@ -107,16 +105,10 @@ function rules(s: GenerationSettings, { allowed, texts }: ProcessorOptions): Rul
     encoderRepetitionPenalty(s.encoder_repetition_penalty),
   );
   add('repetition_penalty', s.repetition_penalty !== 1, () => repetitionPenalty(s.repetition_penalty));
-  const penalty = (['repeat_penalty', 'presence_penalty', 'frequency_penalty'] as const).find((name) => {
-    return s[name] !== (name === 'repeat_penalty' ? 1 : 0);
-  });
-  if (penalty && s.repeat_last_n !== 0) add(penalty, true, () => windowPenalties(s));
+  if (s.preset !== 'llama.cpp') list.push(...penalties(s, options));
   add('no_repeat_ngram_size', s.no_repeat_ngram_size > 0, () => noRepeatNgram(s.no_repeat_ngram_size));
   add('encoder_no_repeat_ngram_size', s.encoder_no_repeat_ngram_size > 0, () =>
     encoderNoRepeatNgram(s.encoder_no_repeat_ngram_size),
-  );
-  add('dry_multiplier', s.dry_multiplier > 0 && s.dry_penalty_last_n !== 0, () =>
-    dry({ ...s, breakers: findBreakers(s.dry_sequence_breakers, texts) }),
   );
   add('bad_words_ids', s.bad_words_ids.length > 0, () => badWords(s.bad_words_ids, eos));
   add('min_length', s.min_length > 0, () => minLength(s.min_length, eos));
@@ -135,60 +127,67 @@ function rules(s: GenerationSettings, { allowed, texts }: ProcessorOptions): Rul
   return list;
 }
 
-type Narrowing = { readonly name: string; readonly warp: Warper };
-
-/** The warpers of sampling in the order of the preset. With mirostat the temperature alone comes before it. */
-function samplingWarpers(s: GenerationSettings, options: ProcessorOptions): Narrowing[] {
-  const { minTokensToKeep: keep = 1, stream = 0 } = options;
-  const { top_h, min_p, mirostat: version } = s;
-  const heat =
-    s.dynatemp_range > 0
-      ? dynamicTemperature(s.temperature, s.dynatemp_range, s.dynatemp_exponent)
-      : warpers.temperature(s.temperature);
-  const sigma = s.top_n_sigma ?? 0;
-  // The second number of a step: the first one chooses the token.
-  const draw = ({ tokens, promptLength }: ProcessorContext) => uniform(s.seed, stream, tokens.length - promptLength, 1);
-  const all = {
-    temperature: s.dynatemp_range === 0 && s.temperature !== 1 && heat,
-    dynatemp_range: s.dynatemp_range > 0 && heat,
-    top_n_sigma: sigma > 0 && topNSigma(sigma),
-    top_h: top_h !== null && warpers.topH(top_h),
-    top_k: s.top_k > 0 && warpers.topK(s.top_k, keep),
-    top_p: s.top_p < 1 && warpers.topP(s.top_p, keep),
-    min_p: min_p !== null && min_p > 0 && warpers.minP(min_p, keep),
-    typical_p: s.typical_p < 1 && warpers.typical(s.typical_p, keep),
-    epsilon_cutoff: s.epsilon_cutoff > 0 && warpers.epsilonCutoff(s.epsilon_cutoff, keep),
-    eta_cutoff: s.eta_cutoff > 0 && warpers.etaCutoff(s.eta_cutoff, keep),
-    xtc_probability: s.xtc_probability > 0 && xtc(s.xtc_probability, s.xtc_threshold, draw, keep),
-    mirostat: version !== 0 && mirostat(version, s.mirostat_tau, s.mirostat_eta),
-  };
-  const order = version !== 0 ? MIROSTAT : s.preset === 'llama.cpp' ? LLAMA_CPP : TRANSFORMERS;
-  return order.flatMap((name) => {
-    const warper = all[name];
-    return warper ? [{ name, warp: warper }] : [];
-  });
+/** llama.cpp's penalties: after repetition_penalty in the order of transformers, first of the samplers in llama.cpp's own. */
+function penalties(s: GenerationSettings, { textOf }: ProcessorOptions): Rule[] {
+  const list: Rule[] = [];
+  const [repeat, presence, frequency] = [s.repeat_penalty, s.presence_penalty, s.frequency_penalty];
+  const asking = repeat !== 1 ? 'repeat_penalty' : presence !== 0 ? 'presence_penalty' : 'frequency_penalty';
+  if ((repeat !== 1 || presence !== 0 || frequency !== 0) && s.repeat_last_n !== 0) {
+    list.push({ name: asking, process: windowPenalties({ lastN: s.repeat_last_n, repeat, presence, frequency }) });
+  }
+  if (s.dry_multiplier !== 0 && s.dry_penalty_last_n !== 0) {
+    const settings = {
+      multiplier: s.dry_multiplier,
+      base: s.dry_base,
+      allowedLength: s.dry_allowed_length,
+      lastN: s.dry_penalty_last_n,
+      breakers: s.dry_sequence_breakers,
+    };
+    list.push({ name: 'dry_multiplier', process: dry(settings, textOf) });
+  }
+  return list;
 }
 
-const HEAT = ['temperature', 'dynatemp_range'] as const;
-/** Hugging Face's; llama.cpp's top-n-sigma before all that cuts, XTC after it. */
-const TRANSFORMERS = [
-  ...HEAT,
-  'top_n_sigma',
-  'top_h',
-  'top_k',
-  'top_p',
-  'min_p',
-  'typical_p',
-  'epsilon_cutoff',
-  'eta_cutoff',
-  'xtc_probability',
-] as const;
-/** llama.cpp's; its penalties and DRY stand among the rules. */
-const LLAMA_CPP = ['top_n_sigma', 'top_k', 'typical_p', 'top_p', 'min_p', 'xtc_probability', ...HEAT] as const;
-const MIROSTAT = ['temperature', 'mirostat'] as const;
+function watermark(config: WatermarkingConfig | null): Link[] {
+  const name = 'watermarking_config';
+  if (config === null) return [];
+  if (isSynthId(config)) return [{ name, warp: synthIdWatermark(config) }];
+  return [{ name, process: greenListWatermark(config) }];
+}
 
-function watermark(config: WatermarkingConfig): LogitsProcessor {
-  return isSynthId(config) ? synthIdWatermark(config) : greenListWatermark(config);
+type Narrowing = { readonly name: string; readonly warp: Warper };
+
+/**
+ * In the order of transformers: temperature, top_n_sigma, top_h, top_k, top_p, min_p, typical_p, epsilon_cutoff, eta_cutoff, XTC. In
+ * llama.cpp's: top_n_sigma, top_k, typical_p, top_p, min_p, what it does not have, XTC, temperature. Mirostat follows temperature
+ * and has no others beside it.
+ */
+function samplingWarpers(s: GenerationSettings, keep: number): Narrowing[] {
+  const { top_h, min_p, top_n_sigma, mirostat: version, temperature, dynatemp_range: range } = s;
+  const isLlama = s.preset === 'llama.cpp';
+  const one = (name: string, isOn: boolean, make: () => Warper): Narrowing[] => (isOn ? [{ name, warp: make() }] : []);
+  const heat =
+    range > 0
+      ? one('dynatemp_range', true, () => dynamicTemperature(temperature, range, s.dynatemp_exponent))
+      : one('temperature', temperature !== 1, () => warpers.temperature(temperature));
+  if (version !== 0) {
+    const settings = { version, tau: s.mirostat_tau, eta: s.mirostat_eta };
+    return [...heat, { name: 'mirostat', warp: mirostat(settings) }];
+  }
+  const topK = isLlama ? exactTopK : warpers.topK;
+  const sigma = one('top_n_sigma', top_n_sigma !== null && top_n_sigma > 0, () => topNSigma(top_n_sigma!));
+  const h = one('top_h', top_h !== null, () => warpers.topH(top_h!));
+  const k = one('top_k', s.top_k > 0, () => topK(s.top_k, keep));
+  const p = one('top_p', s.top_p < 1, () => warpers.topP(s.top_p, keep));
+  const min = one('min_p', min_p !== null && min_p > 0, () => warpers.minP(min_p!, keep));
+  const typical = one('typical_p', s.typical_p < 1, () => warpers.typical(s.typical_p, keep));
+  const epsilon = one('epsilon_cutoff', s.epsilon_cutoff > 0, () => warpers.epsilonCutoff(s.epsilon_cutoff, keep));
+  const eta = one('eta_cutoff', s.eta_cutoff > 0, () => warpers.etaCutoff(s.eta_cutoff, keep));
+  const exclude = one('xtc_probability', s.xtc_probability > 0, () => xtc(s.xtc_probability, s.xtc_threshold, s.seed));
+  const order = isLlama
+    ? [sigma, k, typical, p, min, h, epsilon, eta, exclude, heat]
+    : [heat, sigma, h, k, p, min, typical, epsilon, eta, exclude];
+  return order.flat();
 }
 
 /** Calls back once for each different token of a list; keeps its scratch between steps. */

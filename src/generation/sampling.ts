@@ -47,10 +47,10 @@ export function buildChooser(settings: GenerationSettings, options: ProcessorOpt
   const candidates = new Candidates();
   return (scores, context, random) => {
     let isBegun = false;
-    for (const { process, warp } of links) {
+    for (const { name, process, warp } of links) {
+      // Normalisation, which ends the chain, changes no choice and no probability.
+      if (name === 'renormalize_logits') break;
       if (warp) {
-        // Normalisation, all that warpers can be without sampling, changes no choice and no probability.
-        if (!settings.do_sample) break;
         if (!isBegun) candidates.begin(scores);
         isBegun = true;
         warp(candidates, context);
@@ -60,7 +60,10 @@ export function buildChooser(settings: GenerationSettings, options: ProcessorOpt
         process(scores, context);
       }
     }
-    if (!settings.do_sample) return argmax(scores);
+    if (!settings.do_sample) {
+      if (isBegun) candidates.end();
+      return argmax(scores);
+    }
     if (!isBegun) candidates.begin(scores);
     return choose(candidates, random(), scores);
   };

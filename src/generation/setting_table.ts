@@ -5,7 +5,8 @@
 
 /**
  * `id` is a token id, `ids` one or a list, `idLists` a list of lists; `biases` a list of [ids, number]; `decay` a pair [start, factor];
- * `any` what is not supported and so only compared with its neutral values.
+ * `oneOf` one of `values`; `words` sequences of ids, or lists of sequences of which one is enough; `constraints` the same as objects;
+ * `layers` "low", "high" or numbers of layers; `watermark` an object: see watermark/config.ts; `structure` what an answer has to look like; `any` what is not supported and so only compared with its neutral values.
  */
 export type SettingKind =
   | 'number'
@@ -17,6 +18,12 @@ export type SettingKind =
   | 'strings'
   | 'biases'
   | 'decay'
+  | 'oneOf'
+  | 'words'
+  | 'constraints'
+  | 'layers'
+  | 'structure'
+  | 'watermark'
   | 'any';
 
 export type SettingGroup =
@@ -42,6 +49,8 @@ export interface SettingSpec {
   readonly default: unknown;
   /** Values, besides null and the default, that mean the setting is off. */
   readonly neutral?: readonly unknown[];
+  /** Of `oneOf`. */
+  readonly values?: readonly unknown[];
   /** One line of meaning. */
   readonly en: string;
   readonly zh: string;
@@ -49,6 +58,8 @@ export interface SettingSpec {
   readonly sampling?: true;
   /** False: known, but refused unless it is off. */
   readonly supported?: false;
+  /** Why it is refused. */
+  readonly refusal?: string;
   /** Says how to compute or what to report and changes no token: in a file it may stand at any value. */
   readonly harmless?: true;
 }
@@ -84,6 +95,9 @@ const COUNT: Bounds = { min: 0 };
 /** As far as 32-bit scores can be divided and multiplied without leaving their range. */
 const FACTOR: Bounds = { min: 1e-6, max: 1e6 };
 const HARMLESS = { harmless: true } as const;
+/** Of what only sampling has a use for. */
+const SAMPLING = { sampling: true } as const;
+const PENALTY: Bounds = { min: -1e6, max: 1e6 };
 
 export const settingTable: readonly SettingSpec[] = [
   row(
@@ -275,75 +289,134 @@ export const settingTable: readonly SettingSpec[] = [
     '处理后重新归一化为对数概率',
   ]),
 
+  row('logits', 'structured_output', 'structure', null, [
+    'what an answer has to look like: {json | regex | grammar | choice, after?, whitespace?}',
+    '回答的结构：{json | regex | grammar | choice, after?, whitespace?}',
+  ]),
+
   row('tokens', 'eos_token_id', 'ids', null, ['token ids that end an answer; [] for none', '结束词元；[] 为无']),
   row('tokens', 'pad_token_id', 'id', null, ['token id that stands after an end', '填充词元']),
   row('tokens', 'bos_token_id', 'id', null, ['token id that begins a text', '起始词元']),
 
-  later('strategy', 'num_beams', 1, ['beams of a beam search; 1 for none', '束搜索的束数；1 为不用']),
-  later('strategy', 'num_beam_groups', 1, ['groups of diverse beams', '多样束搜索的组数']),
-  later('strategy', 'early_stopping', false, [
-    'when a beam search stops: false, true, "never"',
-    '束搜索何时停止：false、true、"never"',
-  ]),
-  later('strategy', 'length_penalty', 1, [
-    "exponent of the length that divides a beam's score",
-    '束得分除以长度的指数',
-  ]),
-  later(
+  row('strategy', 'num_beams', 'integer', 1, ['beams of a beam search; 1 for none', '束搜索的束数；1 为不用'], {
+    min: 1,
+    max: 256,
+  }),
+  row('strategy', 'num_beam_groups', 'integer', 1, ['groups of diverse beams', '多样束搜索的组数'], {
+    min: 1,
+    max: 256,
+  }),
+  row(
+    'strategy',
+    'early_stopping',
+    'oneOf',
+    false,
+    ['when a beam search stops: false, true, "never"', '束搜索何时停止：false、true、"never"'],
+    { values: [false, true, 'never'] },
+  ),
+  row(
+    'strategy',
+    'length_penalty',
+    'number',
+    1,
+    ["exponent of the length that divides a beam's score", '束得分除以长度的指数'],
+    { min: -100, max: 100 },
+  ),
+  row(
     'strategy',
     'penalty_alpha',
+    'number',
     null,
     ['contrastive search: weight of the degeneration penalty', '对比搜索的退化惩罚权重'],
-    [0],
+    { min: 0, max: 1, neutral: [0] },
   ),
-  later('strategy', 'dola_layers', null, ['DoLa: layers to contrast with', 'DoLa 对比的层'], [[]]),
-  later(
+  row(
+    'strategy',
+    'dola_layers',
+    'layers',
+    null,
+    ['DoLa: layers to contrast with: low, high or numbers', 'DoLa 对比的层：low、high 或层号'],
+    { neutral: [[]] },
+  ),
+  row(
     'strategy',
     'force_words_ids',
-    null,
+    'words',
+    [],
     ['beams: sequences that must be written', '束搜索：必须出现的词元序列'],
-    [[]],
   ),
-  later('strategy', 'constraints', null, ['beams: conditions on the text', '束搜索：对文本的约束'], [[]]),
-  later('logits', 'diversity_penalty', 0, [
-    'beam groups: penalty for the tokens of other groups',
-    '束组之间的多样性惩罚',
-  ]),
-  later('logits', 'guidance_scale', null, ['strength of classifier-free guidance', '无分类器引导的强度'], [1]),
-  later(
+  row(
+    'strategy',
+    'constraints',
+    'constraints',
+    [],
+    [
+      'beams: [{"phrase": [ids]} or {"any": [[ids], …]}, …] that must be written',
+      '束搜索：必须写出的约束：[{"phrase": [词元]} 或 {"any": [[词元], …]}, …]',
+    ],
+  ),
+  row(
     'logits',
-    'negative_prompt_ids',
-    null,
-    ['guidance: token ids to steer away from', '引导：要远离的提示词元'],
-    [[]],
+    'diversity_penalty',
+    'number',
+    0,
+    ['beam groups: penalty for the tokens of other groups', '束组之间的多样性惩罚'],
+    { min: 0, max: 1e6 },
   ),
-  later('logits', 'token_healing', false, [
+  row(
+    'logits',
+    'guidance_scale',
+    'number',
+    null,
+    ['strength of classifier-free guidance; 1 for none', '无分类器引导的强度；1 为无'],
+    { min: 0, max: 1000, neutral: [1] },
+  ),
+  row('logits', 'negative_prompt_ids', 'ids', [], ['guidance: token ids to steer away from', '引导：要远离的提示词元']),
+  row('logits', 'token_healing', 'boolean', false, [
     "rewrite the prompt's last token with the answer",
     '重写提示的最后一个词元',
   ]),
-  later(
+  row(
     'logits',
     'watermarking_config',
+    'watermark',
     null,
-    ['hide a watermark in the choice of tokens', '在选词中嵌入水印'],
-    [false],
+    [
+      'hide a watermark in the choice of tokens: {greenlist_ratio, …} or {ngram_len, keys, …}',
+      '在选词中嵌入水印：{greenlist_ratio, …} 或 SynthID 的 {ngram_len, keys, …}',
+    ],
+    { neutral: [false] },
   ),
-  later('engine', 'use_cache', true, ['keep keys and values of past tokens', '保留过去词元的键和值'], [], HARMLESS),
-  later('engine', 'cache_implementation', null, ['the kind of cache', '缓存的种类'], [], HARMLESS),
+  row('engine', 'use_cache', 'boolean', true, [
+    'keep keys and values of past tokens; false computes them again',
+    '保留过去词元的键和值；false 则每步重算',
+  ]),
+  row(
+    'engine',
+    'cache_implementation',
+    'oneOf',
+    null,
+    ['the kind of cache: pages, which grow', '缓存的种类：按需增长的分页'],
+    { values: ['dynamic', 'paged'], ...HARMLESS },
+  ),
   later('engine', 'cache_config', null, ['settings of the cache', '缓存的设置'], [], HARMLESS),
-  later(
+  row(
     'engine',
     'prefill_chunk_size',
+    'integer',
     null,
     ['tokens of a prompt computed at once', '一次计算的提示词元数'],
-    [],
-    HARMLESS,
+    { min: 1, ...HARMLESS },
   ),
   later('engine', 'low_memory', null, ['search with less memory', '节省内存的搜索'], [false], HARMLESS),
-  later('engine', 'output_scores', false, ['report processed scores', '返回处理后的分数'], [], HARMLESS),
-  later('engine', 'output_logits', null, ['report raw scores', '返回原始分数'], [false], HARMLESS),
-  later('engine', 'output_attentions', false, ['report attention weights', '返回注意力权重'], [], HARMLESS),
-  later('engine', 'output_hidden_states', false, ['report hidden states', '返回隐藏状态'], [], HARMLESS),
+  row('engine', 'output_scores', 'boolean', false, ['report processed scores', '返回处理后的分数']),
+  row('engine', 'output_logits', 'boolean', false, ['report raw scores', '返回原始分数']),
+  row('engine', 'output_attentions', 'boolean', false, ['report attention weights', '返回注意力权重']),
+  row('engine', 'output_hidden_states', 'boolean', false, ['report hidden states', '返回隐藏状态']),
+  row('engine', 'logprobs', 'integer', 0, ['alternatives reported with each token', '随每个词元返回的候选数'], {
+    ...COUNT,
+    max: 1000,
+  }),
   later(
     'engine',
     'return_dict_in_generate',
@@ -352,74 +425,166 @@ export const settingTable: readonly SettingSpec[] = [
     [true],
     HARMLESS,
   ),
-  later('assisted', 'assistant_model', null, ['a smaller model that drafts', '起草用的小模型']),
-  later('assisted', 'num_assistant_tokens', 20, ['tokens drafted at once', '一次起草的词元数'], [], HARMLESS),
-  later(
-    'assisted',
-    'num_assistant_tokens_schedule',
-    'constant',
-    ['how that number changes', '该数如何变化'],
-    [],
-    HARMLESS,
-  ),
-  later(
+  later('assisted', 'assistant_model', null, ['a smaller model that drafts', '起草用的小模型'], [], {
+    refusal: 'is no setting but an option of generate, as it is a loaded model',
+  }),
+  row('assisted', 'num_assistant_tokens', 'integer', 20, ['tokens drafted at once', '一次起草的词元数'], {
+    min: 1,
+    max: 256,
+  }),
+  row('assisted', 'num_assistant_tokens_schedule', 'oneOf', 'constant', ['how that number changes', '该数如何变化'], {
+    values: ['constant', 'heuristic', 'heuristic_transient'],
+  }),
+  row(
     'assisted',
     'assistant_confidence_threshold',
+    'number',
     0.4,
     ['probability below which drafting stops', '起草停止的概率'],
-    [],
-    HARMLESS,
+    { min: 0, max: 1 },
   ),
-  later(
+  row(
     'assisted',
     'prompt_lookup_num_tokens',
+    'integer',
     null,
-    ['tokens drafted from the prompt', '从提示中起草的词元数'],
-    [0],
-    HARMLESS,
+    ['tokens drafted from the text so far', '从已有文本中起草的词元数'],
+    { min: 0, max: 256, neutral: [0] },
   ),
-  later(
+  row(
     'assisted',
     'max_matching_ngram_size',
-    null,
-    ['tokens that a draft from the prompt follows', '提示起草时匹配的长度'],
-    [2],
-    HARMLESS,
+    'integer',
+    2,
+    ['tokens that a draft from the text follows', '文本起草时匹配的长度'],
+    { min: 1, max: 64 },
   ),
-  later('assisted', 'assistant_early_exit', null, ['layer whose output drafts', '起草所用的提前退出层'], [], HARMLESS),
+  row(
+    'assisted',
+    'assistant_early_exit',
+    'integer',
+    null,
+    ['first layers of the model that draft for it', '用于起草的前若干层'],
+    { min: 1 },
+  ),
 
-  later(
+  row(
     'llama.cpp',
     'preset',
-    null,
-    ['another order of processing and other defaults', '另一套顺序与默认值'],
-    ['transformers'],
+    'oneOf',
+    'transformers',
+    ['order of processing and defaults: transformers, llama.cpp', '处理顺序与默认值：transformers 或 llama.cpp'],
+    { values: ['transformers', 'llama.cpp'] },
   ),
-  later('llama.cpp', 'mirostat', 0, ['keep the surprise of the text constant: 1 or 2', '使文本的意外程度恒定：1 或 2']),
-  later('llama.cpp', 'mirostat_tau', 5, ['the surprise that mirostat aims at', 'mirostat 的目标意外程度']),
-  later('llama.cpp', 'mirostat_eta', 0.1, ['how fast mirostat learns', 'mirostat 的学习率']),
-  later('llama.cpp', 'dynatemp_range', 0, ['how far the temperature follows the entropy', '温度随熵变化的范围']),
-  later('llama.cpp', 'dynatemp_exponent', 1, ['how the temperature follows the entropy', '温度随熵变化的指数']),
-  later(
+  row('llama.cpp', 'repeat_penalty', 'number', 1, ['repetition_penalty over a window', '窗口内的重复惩罚'], FACTOR),
+  row(
+    'llama.cpp',
+    'presence_penalty',
+    'number',
+    0,
+    ['subtracted from scores of tokens in the window', '从窗口内词元的分数中减去'],
+    PENALTY,
+  ),
+  row(
+    'llama.cpp',
+    'frequency_penalty',
+    'number',
+    0,
+    ['subtracted as often as they occur there', '同上，按出现次数'],
+    PENALTY,
+  ),
+  row('llama.cpp', 'repeat_last_n', 'integer', 64, ['tokens of that window; -1 for all', '该窗口的词元数；-1 为全部'], {
+    min: -1,
+  }),
+  row(
+    'llama.cpp',
+    'dry_multiplier',
+    'number',
+    0,
+    ['strength of the penalty on repeated sequences', 'DRY 重复惩罚的强度'],
+    { min: 0, max: 1e6 },
+  ),
+  row('llama.cpp', 'dry_base', 'number', 1.75, ['growth of the DRY penalty with length', 'DRY 惩罚随长度的增长'], {
+    min: 1,
+    max: 1e6,
+  }),
+  row('llama.cpp', 'dry_allowed_length', 'integer', 2, ['length that DRY lets pass', 'DRY 允许的重复长度'], { min: 1 }),
+  row(
+    'llama.cpp',
+    'dry_penalty_last_n',
+    'integer',
+    -1,
+    ['tokens that DRY looks back on; -1 for all', 'DRY 回看的词元数；-1 为全部'],
+    { min: -1 },
+  ),
+  row(
+    'llama.cpp',
+    'dry_sequence_breakers',
+    'strings',
+    ['\n', ':', '"', '*'],
+    ['texts that DRY never counts across; [] for none', 'DRY 的分隔文本；[] 为无'],
+  ),
+  row(
     'llama.cpp',
     'top_n_sigma',
+    'number',
     null,
     ['keep scores within n deviations of the best', '保留最高分 n 个标准差之内的词元'],
-    [-1, 0],
+    { min: -1, max: 1e6, neutral: [-1, 0], ...SAMPLING },
   ),
-  later('llama.cpp', 'dry_multiplier', 0, ['strength of the penalty on repeated sequences', 'DRY 重复惩罚的强度']),
-  later('llama.cpp', 'dry_base', 1.75, ['growth of the DRY penalty with length', 'DRY 惩罚随长度的增长']),
-  later('llama.cpp', 'dry_allowed_length', 2, ['length that DRY lets pass', 'DRY 允许的重复长度']),
-  later('llama.cpp', 'dry_penalty_last_n', -1, ['tokens that DRY looks back on', 'DRY 回看的词元数']),
-  later('llama.cpp', 'xtc_probability', 0, ['chance that the best tokens are excluded', '排除最可能词元的概率']),
-  later('llama.cpp', 'xtc_threshold', 0.1, ['probability above which tokens may be excluded', '可被排除的概率下限']),
-  later('llama.cpp', 'repeat_last_n', 64, ['tokens that repeat_penalty looks back on', 'repeat_penalty 回看的词元数']),
-  later('llama.cpp', 'repeat_penalty', 1, ['repetition_penalty over a window', '窗口内的重复惩罚']),
-  later('llama.cpp', 'presence_penalty', 0, [
-    'subtracted from scores of tokens that occurred',
-    '从已出现词元的分数中减去',
-  ]),
-  later('llama.cpp', 'frequency_penalty', 0, ['the same, as often as they occurred', '同上，按出现次数']),
+  row(
+    'llama.cpp',
+    'xtc_probability',
+    'number',
+    0,
+    ['chance that the best tokens are excluded', '排除最可能词元的概率'],
+    { min: 0, max: 1, ...SAMPLING },
+  ),
+  row(
+    'llama.cpp',
+    'xtc_threshold',
+    'number',
+    0.1,
+    ['probability above which tokens are excluded but for the least; above 0.5 none', '可被排除的概率下限'],
+    { min: 0, max: 1, ...SAMPLING },
+  ),
+  row(
+    'llama.cpp',
+    'dynatemp_range',
+    'number',
+    0,
+    ['how far the temperature follows the entropy, up and down', '温度随熵变化的范围'],
+    { min: 0, max: 1e6, ...SAMPLING },
+  ),
+  row(
+    'llama.cpp',
+    'dynatemp_exponent',
+    'number',
+    1,
+    ['how the temperature follows the entropy', '温度随熵变化的指数'],
+    { min: 0, max: 100, ...SAMPLING },
+  ),
+  row(
+    'llama.cpp',
+    'mirostat',
+    'oneOf',
+    0,
+    ['keep the surprise of the text constant: 1 or 2', '使文本的意外程度恒定：1 或 2'],
+    { values: [0, 1, 2], ...SAMPLING },
+  ),
+  row(
+    'llama.cpp',
+    'mirostat_tau',
+    'number',
+    5,
+    ['the surprise that mirostat aims at, in bits', 'mirostat 的目标意外程度（比特）'],
+    { min: 0, max: 1000, ...SAMPLING },
+  ),
+  row('llama.cpp', 'mirostat_eta', 'number', 0.1, ['how fast mirostat learns', 'mirostat 的学习率'], {
+    min: 0,
+    max: 1000,
+    ...SAMPLING,
+  }),
 ];
 
 const specs: ReadonlyMap<string, SettingSpec> = new Map(settingTable.map((spec) => [spec.name, spec]));

@@ -2,6 +2,7 @@
 import { SettingError } from '../errors.ts';
 import { nearestNames } from '../nearest.ts';
 import { type SettingSpec, settingSpec, settingTable } from './setting_table.ts';
+import { problemWithWatermark } from './watermark/config.ts';
 
 /** The row of a setting. @throws SettingError with the nearest names when there is none. */
 export function findSetting(name: string, value: unknown): SettingSpec {
@@ -25,7 +26,7 @@ export function isNeutral(spec: SettingSpec, value: unknown): boolean {
 /** What is wrong with a value, as the end of a sentence that begins with the setting; null when it is possible. */
 export function problemWith(spec: SettingSpec, value: unknown, vocabulary: number): string | null {
   const isId = (x: unknown): boolean => isWhole(x) && x >= 0 && x < vocabulary;
-  const isWord = (x: unknown): boolean => Array.isArray(x) && x.length > 0 && x.every(isId);
+  const isWord = (x: unknown): boolean => Array.isArray(x) && x.length > 0 && all(x, isId);
   const range = `from 0 to ${vocabulary - 1}`;
   switch (spec.kind) {
     case 'boolean':
@@ -36,17 +37,17 @@ export function problemWith(spec: SettingSpec, value: unknown, vocabulary: numbe
     case 'id':
       return isId(value) ? null : `has to be a token id ${range}`;
     case 'ids':
-      return asList(value).every(isId) ? null : `has to be token ids ${range}`;
+      return all(asList(value), isId) ? null : `has to be token ids ${range}`;
     case 'idLists':
-      return Array.isArray(value) && value.every(isWord) ? null : `has to be a list of lists of token ids ${range}`;
+      return Array.isArray(value) && all(value, isWord) ? null : `has to be a list of lists of token ids ${range}`;
     case 'strings':
-      return asList(value).every((text) => typeof text === 'string' && text !== '')
+      return all(asList(value), (text) => typeof text === 'string' && text !== '')
         ? null
         : 'has to be texts that are not empty';
     case 'biases': {
       const isBias = (x: unknown): boolean => typeof x === 'number' && Math.abs(x) <= 1e30;
       const isPair = (x: unknown): boolean => Array.isArray(x) && x.length === 2 && isWord(x[0]) && isBias(x[1]);
-      return Array.isArray(value) && value.every(isPair)
+      return Array.isArray(value) && all(value, isPair)
         ? null
         : `has to be a list of [[token ids ${range}], number of at most 1e30]`;
     }
@@ -57,9 +58,64 @@ export function problemWith(spec: SettingSpec, value: unknown, vocabulary: numbe
         ? null
         : 'has to be [whole number of new tokens, factor above 0 and at most 1000000]';
     }
+    case 'oneOf': {
+      const values = spec.values ?? [];
+      return values.includes(value) ? null : `has to be ${values.map((each) => JSON.stringify(each)).join(' or ')}`;
+    }
+    case 'words': {
+      const isEither = (x: unknown): boolean => isWord(x) || (Array.isArray(x) && x.length > 0 && all(x, isWord));
+      return Array.isArray(value) && all(value, isEither)
+        ? null
+        : `has to be a list of lists of token ids ${range}, or of lists of such lists`;
+    }
+    case 'constraints': {
+      const keys = (x: object): string => Object.keys(x).join();
+      const isOne = (x: unknown): boolean => {
+        if (typeof x !== 'object' || x === null) return false;
+        if (keys(x) === 'phrase') return isWord((x as { phrase: unknown }).phrase);
+        const { any } = x as { any?: unknown };
+        return keys(x) === 'any' && Array.isArray(any) && any.length > 0 && all(any, isWord);
+      };
+      return Array.isArray(value) && all(value, isOne)
+        ? null
+        : `has to be a list of {"phrase": [token ids ${range}]} or {"any": [[token ids], …]}`;
+    }
+    case 'layers':
+      return value === 'low' || value === 'high' || (Array.isArray(value) && all(value, (x) => isWhole(x) && x >= 0))
+        ? null
+        : 'has to be "low", "high" or a list of numbers of layers, 0 for the embeddings';
+    case 'structure':
+      return problemWithStructure(value);
+    case 'watermark':
+      return value === false ? null : problemWithWatermark(value);
     default:
-      return isNeutral(spec, value) ? null : 'is not supported in this version';
+      return isNeutral(spec, value) ? null : (spec.refusal ?? 'is not supported in this version');
   }
+}
+
+const STRUCTURES = ['json', 'regex', 'grammar', 'choice'] as const;
+
+/** The form of `structured_output`; what its parts say is judged where they are compiled. */
+function problemWithStructure(value: unknown): string | null {
+  const form = 'has to be an object with one of json, regex, grammar and choice';
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return form;
+  const given = value as Record<string, unknown>;
+  const known = [...STRUCTURES, 'after', 'whitespace'];
+  const unknown = Object.keys(given).find((key) => !(known as string[]).includes(key));
+  if (unknown !== undefined) return `${form}; ${JSON.stringify(unknown)} is none of them, nor after or whitespace`;
+  if (STRUCTURES.filter((name) => given[name] !== undefined).length !== 1) return form;
+  for (const name of ['regex', 'grammar', 'after'] as const) {
+    if (given[name] !== undefined && (typeof given[name] !== 'string' || given[name] === '')) {
+      return `needs a text that is not empty as ${name}`;
+    }
+  }
+  const { choice, whitespace } = given;
+  const isChoice = Array.isArray(choice) && choice.length > 0 && all(choice, (x) => typeof x === 'string' && x !== '');
+  if (choice !== undefined && !isChoice) return 'needs a list of texts that are not empty as choice';
+  if (whitespace !== undefined && whitespace !== 'none' && whitespace !== 'flexible') {
+    return 'needs "none" or "flexible" as whitespace';
+  }
+  return null;
 }
 
 function problemWithNumber(spec: SettingSpec, value: unknown): string | null {
@@ -79,6 +135,12 @@ function problemWithNumber(spec: SettingSpec, value: unknown): string | null {
 
 export function asList(value: unknown): unknown[] {
   return Array.isArray(value) ? value : [value];
+}
+
+/** As `every`, to which holes are nothing: here they are values that fail, at once. */
+function all(list: readonly unknown[], isRight: (item: unknown) => boolean): boolean {
+  for (let i = 0; i < list.length; i++) if (!isRight(list[i])) return false;
+  return true;
 }
 
 function isWhole(x: unknown): x is number {
@@ -110,7 +172,12 @@ export function parseSetting(name: string, text: string): unknown {
     case 'idLists':
     case 'biases':
     case 'decay':
+    case 'words':
+    case 'constraints':
       return parseJson(name, plain, 'a list in JSON');
+    case 'structure':
+    case 'watermark':
+      return parseJson(name, plain, 'an object in JSON');
     case 'strings':
       // "[INST]" is a stop string, not a list.
       return plain.startsWith('[') ? (tryJson(plain) ?? text) : text;

@@ -8,9 +8,11 @@
  */
 import { CapacityError, SettingError } from '../errors.ts';
 import { drawSeed } from './random.ts';
+import { presetDefaults, settleSamplers } from './setting_samplers.ts';
 import { type SettingSpec, settingSpec, settingTable } from './setting_table.ts';
 import { asList, findSetting, isNeutral, problemWith } from './setting_values.ts';
 import type { GenerationSettings } from './types.ts';
+import { completeWatermark } from './watermark/config.ts';
 
 export { type SettingGroup, type SettingKind, type SettingSpec, settingSpec, settingTable } from './setting_table.ts';
 export { parseSetting } from './setting_values.ts';
@@ -55,17 +57,20 @@ export function resolveSettings(
     if (problem) throw new SettingError(name, value, problem);
   }
   const ignored: string[] = [];
-  const isSampling = (isGiven(given, 'do_sample') ? given : defaults).do_sample === true;
+  const preset = presetDefaults(given.preset);
+  const filePreset = presetDefaults(isGiven(given, 'preset') ? null : defaults.preset);
+  const sampling = [given, preset, defaults, filePreset].find((values) => isGiven(values, 'do_sample'));
+  const isSampling = sampling?.do_sample === true;
   const file = readFile(given, defaults, model.vocab_size, isSampling, ignored);
   const resolve = (name: string): unknown =>
-    isGiven(given, name) ? given[name] : (file[name] ?? settingSpec(name)!.default);
-  if (!isSampling) refuseSampling(given);
+    isGiven(given, name) ? given[name] : (preset[name] ?? file[name] ?? filePreset[name] ?? settingSpec(name)!.default);
+  if (!isSampling) refuseSampling(given, resolve);
 
   const settings = {
     ...Object.fromEntries(
       settingTable
         .filter((spec) => spec.supported !== false && spec.name !== 'max_length')
-        .map((spec) => [spec.name, spec.sampling && !isSampling ? spec.default : resolve(spec.name)]),
+        .map((spec) => [spec.name, waits(spec, isSampling, resolve) ? spec.default : resolve(spec.name)]),
     ),
     max_new_tokens: countNewTokens(given, file, model.n_positions, promptLength, fallbackNewTokens, ignored),
     eos_token_id: asList(resolve('eos_token_id') ?? model.eos_token_id ?? []),
@@ -73,11 +78,22 @@ export function resolveSettings(
     begin_suppress_tokens: asList(resolve('begin_suppress_tokens')),
     forced_eos_token_id: asList(resolve('forced_eos_token_id')),
     stop_strings: asList(resolve('stop_strings')),
+    negative_prompt_ids: asList(resolve('negative_prompt_ids')),
+    // Neutral values are one value inside.
+    penalty_alpha: resolve('penalty_alpha') || null,
+    guidance_scale: resolve('guidance_scale') === 1 ? null : resolve('guidance_scale'),
+    prompt_lookup_num_tokens: resolve('prompt_lookup_num_tokens') || null,
+    dola_layers: asList(resolve('dola_layers')).length === 0 ? null : resolve('dola_layers'),
+    top_n_sigma: isSampling && (resolve('top_n_sigma') as number) > 0 ? resolve('top_n_sigma') : null,
+    dry_sequence_breakers: asList(resolve('dry_sequence_breakers')),
+    watermarking_config: resolve('watermarking_config')
+      ? completeWatermark(resolve('watermarking_config') as Values)
+      : null,
     seed: resolve('seed') ?? drawSeed(),
     // The table makes each of these what its kind says.
   } as unknown as GenerationSettings;
   refuseContradictions(settings, promptLength, (name) => !isGiven(given, name) && name in file);
-  return { settings, ignored };
+  return { settings: settleSamplers(settings, given), ignored };
 }
 
 function isGiven(values: Values, name: string): boolean {
@@ -126,10 +142,15 @@ function withoutUnknownIds({ name, kind }: SettingSpec, value: unknown, vocabula
   return known.length > 0 ? known : undefined;
 }
 
-function refuseSampling(given: Values): void {
+/** Whether a setting of sampling has nothing to do. Contrastive search takes its candidates from top_k without sampling. */
+function waits({ name, sampling }: SettingSpec, isSampling: boolean, resolve: (name: string) => unknown): boolean {
+  return sampling === true && !isSampling && !(name === 'top_k' && Boolean(resolve('penalty_alpha')));
+}
+
+function refuseSampling(given: Values, resolve: (name: string) => unknown): void {
   for (const spec of settingTable) {
-    const { name, sampling } = spec;
-    if (!sampling || isNeutral(spec, given[name])) continue;
+    const { name } = spec;
+    if (!waits(spec, false, resolve) || isNeutral(spec, given[name])) continue;
     const problem = isGiven(given, 'do_sample')
       ? `acts only when sampling: give do_sample true instead of false, or leave ${name} out`
       : 'acts only when sampling: give do_sample true as well';
@@ -190,7 +211,60 @@ function refuseContradictions(
   if (min_length > promptLength + max_new_tokens) {
     refuse('min_length', `is more than prompt and max_new_tokens together, ${promptLength} + ${max_new_tokens}`);
   }
-  if (num_return_sequences > 1 && !do_sample) {
-    refuse('num_return_sequences', 'needs do_sample true: with do_sample false all answers would be the same');
+  refuseTogether(settings, refuse, isFromFile);
+  const beams = settings.num_beams;
+  if (beams > 1 && num_return_sequences > beams) refuse('num_return_sequences', `is more than num_beams, ${beams}`);
+  if (num_return_sequences > 1 && beams === 1 && !do_sample) {
+    refuse('num_return_sequences', 'needs do_sample true or num_beams: otherwise all answers would be the same');
   }
+}
+
+type Refuse = (name: keyof GenerationSettings, problem: string) => never;
+
+/** Settings that only mean something with another, or exclude each other. */
+function refuseTogether(s: GenerationSettings, refuse: Refuse, isFromFile: (name: string) => boolean): void {
+  const isOn = (name: keyof GenerationSettings): boolean => {
+    const value = s[name];
+    return !isNeutral(settingSpec(name)!, value) && value !== null;
+  };
+  const needs = (name: keyof GenerationSettings, other: string, isThere: boolean): void => {
+    // What a file says for beams waits for beams.
+    if (isOn(name) && !isThere && !isFromFile(name)) refuse(name, `acts only together with ${other}`);
+  };
+  const excludes = (
+    name: keyof GenerationSettings,
+    others: readonly (keyof GenerationSettings)[],
+    why: string,
+  ): void => {
+    for (const other of others) {
+      const origin = isFromFile(other) ? ` of ${FILE}` : '';
+      if (isOn(name) && isOn(other)) refuse(name, `cannot go with ${other}${origin}: ${why}`);
+    }
+  };
+  const hasBeams = s.num_beams > 1;
+  for (const name of ['num_beam_groups', 'early_stopping', 'force_words_ids', 'constraints'] as const) {
+    needs(name, 'num_beams above 1', hasBeams);
+  }
+  needs('length_penalty', 'num_beams above 1', hasBeams);
+  needs('diversity_penalty', 'num_beam_groups above 1', s.num_beam_groups > 1);
+  needs('negative_prompt_ids', 'guidance_scale', s.guidance_scale !== null);
+  if (s.num_beams % s.num_beam_groups !== 0) {
+    refuse('num_beam_groups', `has to divide num_beams, ${s.num_beams}`);
+  }
+  excludes('num_beam_groups', ['do_sample'], 'groups are told apart by what is most probable, not by chance');
+  for (const name of ['force_words_ids', 'constraints'] as const) {
+    excludes(name, ['do_sample'], 'required words are found by search, not by chance');
+    excludes(name, ['num_beam_groups'], 'both share the beams out');
+    excludes(name, ['structured_output'], 'a rule of the whole text may forbid the word');
+  }
+  if (s.penalty_alpha !== null) {
+    excludes('penalty_alpha', ['num_beams', 'do_sample', 'dola_layers'], 'contrastive search is a strategy of its own');
+    if (s.top_k < 2) refuse('top_k', 'has to be 2 or more with penalty_alpha: contrastive search chooses among them');
+  }
+  const drafts = ['prompt_lookup_num_tokens', 'assistant_early_exit'] as const;
+  for (const name of drafts) {
+    excludes(name, ['num_beams', 'penalty_alpha'], 'drafts follow one text, and this compares several');
+  }
+  excludes('prompt_lookup_num_tokens', ['assistant_early_exit'], 'only one can draft');
+  excludes('token_healing', ['structured_output', 'guidance_scale'], 'the answer begins inside a word of the prompt');
 }

@@ -1,4 +1,5 @@
 /** What the parts of generation say to each other. */
+import type { WatermarkingConfig } from './watermark/config.ts';
 
 /** One step's scores for one sequence: unnormalised log-probabilities of every token, changed in place by processors. */
 export type Scores = Float32Array;
@@ -17,7 +18,22 @@ export interface ProcessorContext {
 export type LogitsProcessor = (scores: Scores, context: ProcessorContext) => void;
 
 /** Why a generation ended. */
-export type FinishReason = 'eos' | 'length' | 'stop_string' | 'time' | 'aborted';
+export type FinishReason = 'eos' | 'length' | 'stop_string' | 'time' | 'criterion' | 'aborted';
+
+/** What an answer has to look like: one of json, regex, grammar and choice. */
+export interface StructuredOutput {
+  /** A JSON Schema, or true for any JSON. */
+  readonly json?: unknown;
+  /** An ECMA-262 expression for the whole answer. */
+  readonly regex?: string;
+  /** GBNF, as llama.cpp's, or EBNF. */
+  readonly grammar?: string;
+  readonly choice?: readonly string[];
+  /** Free text comes first; the rule holds after this marker has been written. */
+  readonly after?: string;
+  /** Of JSON: none, or what pretty printing writes (flexible, unless given). */
+  readonly whitespace?: 'none' | 'flexible';
+}
 
 /** Settings of one generation, complete and checked: see settings.ts. Names and defaults are those of Hugging Face's `generate`. */
 export interface GenerationSettings {
@@ -87,10 +103,36 @@ export interface GenerationSettings {
   readonly assistant_confidence_threshold: number;
   /** Layers of the model that draft for it; null for none. */
   readonly assistant_early_exit: number | null;
+  readonly use_cache: boolean;
+  readonly prefill_chunk_size: number | null;
   readonly output_scores: boolean;
   readonly output_logits: boolean;
   readonly output_attentions: boolean;
   readonly output_hidden_states: boolean;
+  /** What an answer has to look like. */
+  readonly structured_output: StructuredOutput | null;
   /** Alternatives reported with each token. */
   readonly logprobs: number;
+
+  readonly watermarking_config: WatermarkingConfig | null;
+  /** Whose order of warpers: see processors.ts. */
+  readonly preset: 'transformers' | 'llama.cpp';
+  /** The last tokens that the three penalties after it read; -1 for all. */
+  readonly repeat_last_n: number;
+  readonly repeat_penalty: number;
+  readonly presence_penalty: number;
+  readonly frequency_penalty: number;
+  readonly dry_multiplier: number;
+  readonly dry_base: number;
+  readonly dry_allowed_length: number;
+  readonly dry_penalty_last_n: number;
+  readonly dry_sequence_breakers: readonly string[];
+  readonly top_n_sigma: number | null;
+  readonly xtc_probability: number;
+  readonly xtc_threshold: number;
+  readonly dynatemp_range: number;
+  readonly dynatemp_exponent: number;
+  readonly mirostat: 0 | 1 | 2;
+  readonly mirostat_tau: number;
+  readonly mirostat_eta: number;
 }

@@ -43,15 +43,23 @@ export function decoderHidden(config: DecoderConfig, parameter: ParameterLookup,
   return x;
 }
 
-/** The final norm and the output head: hidden states (…, C) to logits (…, V). */
-export function decoderLogits(config: DecoderConfig, parameter: ParameterLookup, hidden: Tensor): Tensor {
-  const { norm } = config;
+/** The final norm: hidden states (…, C) as the output head reads them (…, C). */
+export function decoderNormed(config: DecoderConfig, parameter: ParameterLookup, hidden: Tensor): Tensor {
   const bias = parameter('finalNorm.bias') ?? null;
-  const normed = config.finalNorm ? f.normalize(hidden, need(parameter, 'finalNorm.weight'), bias, norm) : hidden;
+  return config.finalNorm ? f.normalize(hidden, need(parameter, 'finalNorm.weight'), bias, config.norm) : hidden;
+}
+
+/** The output head: states (…, C) to logits (…, V). */
+export function decoderHead(config: DecoderConfig, parameter: ParameterLookup, states: Tensor): Tensor {
   const head = need(parameter, config.tied ? 'embed.weight' : 'head.weight');
-  const logits = f.linear(normed, head, parameter('head.bias')); // (…, V)
+  const logits = f.linear(states, head, parameter('head.bias')); // (…, V)
   const cap = config.logitSoftcap;
   return cap > 0 ? f.affine(f.tanh(f.affine(logits, 1 / cap, 0)), cap, 0) : logits;
+}
+
+/** The final norm and the output head: hidden states (…, C) to logits (…, V). */
+export function decoderLogits(config: DecoderConfig, parameter: ParameterLookup, hidden: Tensor): Tensor {
+  return decoderHead(config, parameter, decoderNormed(config, parameter, hidden));
 }
 
 function need(parameter: ParameterLookup, name: string): Tensor {

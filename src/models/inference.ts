@@ -3,7 +3,7 @@
  * a paged cache of keys and values.
  */
 import { compile, DimVar, type DType, f, type Plan, type Precision, type Tensor } from '../tensor/index.ts';
-import { decoderHidden, decoderLogits } from './decoder.ts';
+import { decoderHead, decoderHidden, decoderNormed } from './decoder.ts';
 import { type Model, symbolicParameters } from './model.ts';
 
 export interface InferenceShape {
@@ -26,6 +26,14 @@ export interface CacheSpec {
   readonly shape: readonly number[];
 }
 
+/** What a plan gives besides logits. */
+export interface InferenceExtras {
+  /** The states that the output head reads. */
+  readonly hidden?: boolean;
+  /** Layers whose input goes to the output head as it is, without the final norm (DoLa; Chuang et al. 2024). */
+  readonly exits?: readonly number[];
+}
+
 export interface InferencePlan {
   readonly plan: Plan;
   readonly caches: readonly CacheSpec[];
@@ -33,9 +41,10 @@ export interface InferencePlan {
 
 /**
  * Inputs: `ids`, `positions`, `rows` (which table each row belongs to), `slots` (page * pageSize + offset of each row), all (N); `tables`
- * (R, pagesPerSequence); `select` (L), the rows whose logits are wanted. Output: `logits` (L, V). Dimensions: N, R, L.
+ * (R, pagesPerSequence); `select` (L), the rows whose logits are wanted. Output: `logits` (L, V). Dimensions: N, R, L. Extras: `states`
+ * (S), the rows whose states are wanted, gives `hidden` (S, C); each exit i gives `exit.i` (L, V).
  */
-export function inferencePlan(model: Model, shape: InferenceShape): InferencePlan {
+export function inferencePlan(model: Model, shape: InferenceShape, extras: InferenceExtras = {}): InferencePlan {
   const { config } = model;
   const parameter = symbolicParameters(model);
   const N = new DimVar('N', shape.maxRows);
@@ -56,14 +65,24 @@ export function inferencePlan(model: Model, shape: InferenceShape): InferencePla
     written[name] = tensor;
     return tensor;
   };
+  const entering: Tensor[] = [];
   const hidden = decoderHidden(config, parameter, {
     ids,
     positions,
+    onLayer: (x) => entering.push(x),
     attend({ layer, q, k, v, sinks, attrs }) {
       const cached = { k: cache(`cache.${layer}.k`, k), v: cache(`cache.${layer}.v`, v) };
       return f.pagedAttention(q, cached, { tables, rows, positions }, sinks, attrs); // (N, H, D)
     },
   }); // (N, C)
-  const logits = decoderLogits(config, parameter, f.gather(hidden, select)); // (L, V)
-  return { plan: compile({ logits, ...written }, { precision: shape.precision }), caches };
+  const states = (x: Tensor, chosen: Tensor) => decoderNormed(config, parameter, f.gather(x, chosen)); // (L, C)
+  const outputs: Record<string, Tensor> = { logits: decoderHead(config, parameter, states(hidden, select)) }; // (L, V)
+  if (extras.hidden) {
+    const S = new DimVar('S', shape.maxRows);
+    outputs.hidden = states(hidden, f.input('states', 'i32', [S])); // (S, C)
+  }
+  for (const i of extras.exits ?? []) {
+    outputs[`exit.${i}`] = decoderHead(config, parameter, f.gather(entering[i], select)); // (L, V)
+  }
+  return { plan: compile({ ...outputs, ...written }, { precision: shape.precision }), caches };
 }

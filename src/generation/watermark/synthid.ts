@@ -56,8 +56,8 @@ export function bitFinder(context: bigint, table: Uint8Array): BitFinder {
     return (ids, count, key, bits) => {
       const low = Number(BigInt.asIntN(32, BigInt(key)));
       for (let i = 0; i < count; i++) {
-        const token = (Math.imul(start + ids[i], LOW_FACTOR) + 1) | 0;
-        bits[i] = table[(Math.imul(token + low, LOW_FACTOR) + 1) & (size - 1)];
+        const token = (Math.imul((start + ids[i]) | 0, LOW_FACTOR) + 1) | 0;
+        bits[i] = table[(Math.imul((token + low) | 0, LOW_FACTOR) + 1) & (size - 1)];
       }
     };
   }
