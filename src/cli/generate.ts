@@ -1,10 +1,14 @@
 /** `inkstone generate`: prompts in, their continuations out as they are written. */
 import { basename } from 'node:path';
-import { InterruptedError } from '../errors.ts';
-import { type GenerationEvent, type GenerationResult, generate } from '../generation/generate.ts';
+import { InterruptedError, SettingError } from '../errors.ts';
+import type { GenerationEvent, GenerationResult } from '../generation/events.ts';
+import { type ExplainedStep, explainer, summarizeSteps } from '../generation/explain.ts';
+import { type GenerateOptions, generate } from '../generation/generate.ts';
 import type { Prompt } from '../generation/prompt.ts';
 import { DEFAULT_MODEL, defaultModelFor, type OpenModel } from '../node/open_model.ts';
 import type { ChatMessage } from '../prompts/index.ts';
+import { hasColour } from './charts/index.ts';
+import { stepLines, summaryLines } from './explain.ts';
 import { interruptSignal } from './interrupt.ts';
 import { type ModelFlags, openFromFlags, settingsOf } from './session.ts';
 import { sayAside, shownText, write, writeJson } from './terminal.ts';
@@ -20,17 +24,25 @@ interface GenerateFlags extends ModelFlags {
   /** False: the new text alone. */
   readonly prompt: boolean;
   readonly json?: boolean;
+  readonly explain?: boolean;
+  readonly explainTokens?: readonly number[];
 }
 
 export async function generateCommand(texts: readonly string[], flags: GenerateFlags): Promise<void> {
   const settings = settingsOf(flags);
+  if (flags.explainTokens && !flags.explain) throw new UsageError('--explain-tokens goes with --explain');
   const signal = interruptSignal();
   const prompts = await readPrompts(texts, flags, signal);
   const started = performance.now();
   const model = await openFromFlags(flags, signal, usualModel(prompts));
   const load_ms = performance.now() - started;
   try {
-    const events = generate(model, prompts, settings, { signal, fallbackNewTokens: NEW_TOKENS });
+    const options = { signal, fallbackNewTokens: NEW_TOKENS };
+    if (flags.explain) {
+      await explain(model, prompts, settings, options, flags, load_ms);
+      return;
+    }
+    const events = generate(model, prompts, settings, options);
     if (flags.json) {
       const results: GenerationResult[] = [];
       for await (const event of events) if (event.type === 'done') results.push(event);
@@ -47,6 +59,78 @@ export async function generateCommand(texts: readonly string[], flags: GenerateF
   } finally {
     await model.close();
   }
+}
+
+/** Generate, and show what happened at each step: an answer after the other, the first one as it is written. */
+async function explain(
+  model: OpenModel,
+  prompts: readonly Prompt[],
+  settings: Readonly<Record<string, unknown>>,
+  options: GenerateOptions,
+  flags: GenerateFlags,
+  load_ms: number,
+): Promise<void> {
+  const beams = Number(settings.num_beams ?? model.generationConfig.num_beams ?? 1);
+  if (beams > 1) {
+    throw new SettingError('num_beams', beams, 'cannot go with --explain: a beam search has no one token a step');
+  }
+  const textOf = (id: number): string => model.tokenizer?.decode([id]) ?? '';
+  const explainStep = explainer({ tokens: flags.explainTokens, processors: { textOf } });
+  const nameOf = (id: number): string => textOf(id) || model.tokenizer?.idToToken(id) || String(id);
+  const all = new Map<string, ExplainedStep[]>();
+  const keyOf = ({ prompt, index }: { readonly prompt: number; readonly index: number }) => `${prompt}:${index}`;
+  const results: GenerationResult[] = [];
+  const style = {
+    width: Math.min(process.stdout.columns || 80, 120),
+    isColoured: hasColour(process.stdout, process.env),
+    nameOf,
+  };
+  const isLive = !flags.json && prompts.length * Number(settings.num_return_sequences ?? 1) === 1;
+  let waiting: ExplainedStep[] = [];
+  const show = async (steps: readonly ExplainedStep[]): Promise<void> => {
+    for (const step of steps) await write(`${stepLines(step, style).join('\n')}\n`);
+  };
+  const onStep: GenerateOptions['onStep'] = (observed) => {
+    const step = explainStep(observed);
+    all.set(keyOf(step), [...(all.get(keyOf(step)) ?? []), step]);
+    if (isLive) waiting.push(step);
+  };
+  for await (const event of generate(model, prompts, settings, { ...options, onStep })) {
+    if (event.type === 'done') results.push(event);
+    const now = waiting;
+    waiting = [];
+    await show(now);
+  }
+  results.sort((a, b) => a.prompt - b.prompt || a.index - b.index);
+  const stepsOf = (result: GenerationResult): ExplainedStep[] => all.get(keyOf(result)) ?? [];
+  if (flags.json) {
+    const shown = results.map((result) => {
+      const steps = stepsOf(result);
+      const texts = Object.fromEntries([...idsIn(steps)].map((id) => [id, textOf(id)]));
+      return { ...describe(model, result, load_ms), explanation: { summary: summarizeSteps(steps), texts, steps } };
+    });
+    await writeJson(shown.length === 1 ? shown[0] : shown);
+    return;
+  }
+  for (const [i, result] of results.entries()) {
+    const prompt = prompts[result.prompt];
+    if (results.length > 1) await write(`${i > 0 ? '\n' : ''}--- ${i + 1}\n`);
+    if (!isLive) await show(stepsOf(result));
+    await write(`\n${shownText((flags.prompt && typeof prompt === 'string' ? prompt : '') + result.text)}\n\n`);
+    await write(`${summaryLines(summarizeSteps(stepsOf(result)), style).join('\n')}\n`);
+  }
+}
+
+/** Every token that an explanation names. */
+function idsIn(steps: readonly ExplainedStep[]): Set<number> {
+  return new Set(
+    steps.flatMap(({ raw, processed, effects, chosen, named }) => [
+      chosen.id,
+      ...[raw.top, processed.top, named, ...effects.flatMap(({ removed, changed }) => [removed.top, changed.top])]
+        .flat()
+        .map(({ id }) => id),
+    ]),
+  );
 }
 
 async function readPrompts(texts: readonly string[], flags: GenerateFlags, signal: AbortSignal): Promise<Prompt[]> {

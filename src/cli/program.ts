@@ -15,6 +15,7 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     'inkstone generate "Once upon a time" --max_new_tokens 40',
     'inkstone generate "Once" "Twice" --model gpt2 --do_sample true --seed 7',
     'inkstone generate --chat "What is a haiku?" --json',
+    'inkstone generate "Once upon" --do_sample true --top_k 20 --max_new_tokens 5 --explain',
     'cat letter.txt | inkstone generate -',
   ],
   chat: ['inkstone chat --system "Answer in one sentence."', 'printf "Hi\\nWho are you?\\n" | inkstone chat --seed 1'],
@@ -68,6 +69,10 @@ export function buildProgram(): Command {
     .option('--chat', "put each text through the model's chat template, as a user's turn")
     .option('--system <text>', 'the system message before it (with --chat)')
     .option('--no-prompt', 'print the new text alone, without the prompt before it')
+    .option('--explain', 'what happened at each step: candidates before and after, and what each setting cut')
+    .addOption(
+      new Option('--explain-tokens <ids>', 'with --explain: the probabilities of these ids too').argParser(idList),
+    )
     .option('--json', 'one object: text, ids, finish_reason, seed, timings; a list of several')
     .action(async (prompts: string[], flags) => (await import('./generate.ts')).generateCommand(prompts, flags));
   settingFlags(modelFlags(generate));
