@@ -94,11 +94,30 @@ export class InterruptedError extends InkstoneError {
   }
 }
 
+const SHOWN = 80;
+
+/** A value for a message: JSON as far as it is short. Deep, circular and huge values cost no more than what is shown of them. */
 function show(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}…` : value);
-  if (typeof value === 'object' && value !== null) {
-    const json = JSON.stringify(value) ?? String(value);
-    return json.length > 80 ? `${json.slice(0, 77)}…` : json;
+  const text = write(value, SHOWN + 1, 0);
+  if (text.length <= SHOWN) return text;
+  const cut = `${text.slice(0, SHOWN - 3)}…`;
+  return typeof value === 'string' ? `${cut}"` : cut;
+}
+
+function write(value: unknown, room: number, depth: number): string {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, room));
+  if (typeof value !== 'object' || value === null) return String(value).slice(0, room);
+  const isList = Array.isArray(value);
+  if (!isList && ![Object.prototype, null].includes(Object.getPrototypeOf(value))) {
+    return Object.prototype.toString.call(value);
   }
-  return String(value);
+  if (depth > SHOWN) return '…';
+  let text = isList ? '[' : '{';
+  const parts = isList ? value.keys() : Object.keys(value);
+  for (const key of parts) {
+    if (text.length > room) return text;
+    const part = write((value as Record<string | number, unknown>)[key], room - text.length, depth + 1);
+    text += `${text.length > 1 ? ',' : ''}${typeof key === 'number' ? '' : `${JSON.stringify(key.slice(0, room))}:`}${part}`;
+  }
+  return text + (isList ? ']' : '}');
 }
