@@ -164,7 +164,8 @@ it('a reference of the same kind is nearer than another', async () => {
 it('an interruption leaves what was finished', async () => {
   const controller = new AbortController();
   const events: SweepEvent[] = [];
-  for await (const event of sweep(options({ vary: { temperature: [0.3, 0.6, 0.9] }, signal: controller.signal }))) {
+  const vary = { max_new_tokens: [4, 60] };
+  for await (const event of sweep(options({ settings: {}, vary, signal: controller.signal }))) {
     events.push(event);
     if (event.type === 'cell') controller.abort();
   }
@@ -172,7 +173,7 @@ it('an interruption leaves what was finished', async () => {
   if (last.type !== 'done') throw new Error(last.type);
   expect(last.report.is_complete).toBe(false);
   expect(last.report.cells[0].answers).toHaveLength(2);
-  expect(last.report.cells.length).toBeLessThan(3);
+  expect(last.report.cells).toHaveLength(1);
 });
 
 it.each([

@@ -1,9 +1,7 @@
 /** The answers of a sweep, as they are finished. */
-import { InterruptedError } from '../errors.ts';
+import type { GenerationResult } from '../generation/events.ts';
 import { type GenerationModel, generate } from '../generation/generate.ts';
 import type { CellSettings } from './space.ts';
-
-type GenerateEvent = ReturnType<typeof generate> extends AsyncGenerator<infer Event, void, void> ? Event : never;
 
 /** One answer to write. */
 export interface Request {
@@ -17,20 +15,24 @@ export interface Request {
 
 export interface Answered {
   readonly request: Request;
-  readonly result: Extract<GenerateEvent, { readonly type: 'done' }>;
+  readonly result: GenerationResult;
 }
 
-/** @throws InterruptedError when the signal is raised. */
+/**
+ * All answers in one stream, as many at once as fit.
+ * @throws InterruptedError when the signal is raised.
+ */
 export async function* runAll(
   model: GenerationModel,
   requests: readonly Request[],
   options: { readonly signal?: AbortSignal; readonly fallbackNewTokens?: number },
 ): AsyncGenerator<Answered, void, void> {
   const { signal, fallbackNewTokens } = options;
-  for (const request of requests) {
-    if (signal?.aborted) throw new InterruptedError();
-    for await (const event of generate(model, request.ids, request.settings, { signal, fallbackNewTokens })) {
-      if (event.type === 'done' && event.finish_reason !== 'aborted') yield { request, result: event };
-    }
+  if (requests.length === 0) return;
+  const ids = requests.map((request) => request.ids);
+  const settings = requests.map((request) => request.settings);
+  for await (const event of generate(model, ids, settings, { signal, fallbackNewTokens })) {
+    if (event.type !== 'done' || event.finish_reason === 'aborted') continue;
+    yield { request: requests[event.prompt], result: event };
   }
 }

@@ -36,7 +36,7 @@ export async function scoreText(
     for (let from = 0; from < inputs.length; from += CHUNK) {
       const part = inputs.slice(from, from + CHUNK);
       sequence.append(part);
-      const rows = await allRows(engine, sequence);
+      const [{ logits: rows }] = await engine.step([{ sequence, logits: 'all' }]);
       for (let i = 0; i < part.length; i++) {
         const scores = rows.subarray(i * V, (i + 1) * V);
         const token = ids[from + i];
@@ -50,15 +50,6 @@ export async function scoreText(
     sequence.free();
   }
   return { log_likelihood: likelihood / ids.length, entropy: entropy / ids.length };
-}
-
-/** The scores (T, V) of what is pending. */
-async function allRows(engine: Engine, sequence: Parameters<Engine['step']>[0][number]['sequence']): Promise<Scores> {
-  const [result] = (await engine.step([{ sequence, logits: 'all' }])) as readonly (
-    | Scores
-    | { readonly logits: Scores }
-  )[];
-  return 'logits' in result ? result.logits : result;
 }
 
 function greatestOf(scores: Scores): number {

@@ -2,12 +2,12 @@
  * A comparison of settings: every cell of a grid, or of a search, answers the same prompts with the same seeds, so that cells differ by
  * their settings and not by luck (common random numbers), and is measured.
  */
-import { InterruptedError, SettingError } from '../errors.ts';
+import { CapacityError, InterruptedError, SettingError } from '../errors.ts';
 import type { GenerationModel } from '../generation/generate.ts';
 import { encodePrompt, type Prompt } from '../generation/prompt.ts';
 import { resolveSettings } from '../generation/settings.ts';
 import type { GenerationSettings } from '../generation/types.ts';
-import { type Request, runAll } from './answers.ts';
+import { type Answered, type Request, runAll } from './answers.ts';
 import { measureCell, type Reference, referenceOf, type SweepAnswer, type SweepCell } from './cell.ts';
 import { type MeasureName, measureNames, measureTable, measureUnits } from './measures.ts';
 import { scoreText } from './score.ts';
@@ -131,24 +131,35 @@ export async function* sweep(options: SweepOptions): AsyncGenerator<SweepEvent, 
     total = done + requests.length + planned(r + 1);
     const left = new Map<number, number>();
     for (const { cell } of requests) left.set(cell, (left.get(cell) ?? 0) + 1);
+    const record = async ({ request, result }: Answered): Promise<SweepEvent[]> => {
+      const entry = entries[request.cell];
+      const own = entry.resolved[request.prompt];
+      const score = await scoreText(model.engine, prompts[request.prompt], result.ids, own);
+      entry.answers.push({
+        prompt: request.prompt,
+        seed: request.seed,
+        text: result.text,
+        ids: result.ids,
+        finish_reason: result.finish_reason,
+        measures: { ...measureUnits(unitsOf(result.text)), ...score, length: withoutEnd(result.ids, own).length },
+      });
+      const remaining = left.get(entry.index)! - 1;
+      left.set(entry.index, remaining);
+      const events: SweepEvent[] = [{ type: 'answer', cell: entry.index, done: ++done, total }];
+      return remaining > 0 ? events : [...events, { type: 'cell', cell: measure(entry) }];
+    };
+    const late: Answered[] = [];
     try {
-      for await (const { request, result } of runAll(model, requests, options)) {
-        const entry = entries[request.cell];
-        const own = entry.resolved[request.prompt];
-        const text = withoutEnd(result.ids, own);
-        const score = await scoreText(model.engine, prompts[request.prompt], result.ids, own);
-        entry.answers.push({
-          prompt: request.prompt,
-          seed: request.seed,
-          text: result.text,
-          ids: result.ids,
-          finish_reason: result.finish_reason,
-          measures: { ...measureUnits(unitsOf(result.text)), ...score, length: text.length },
-        });
-        yield { type: 'answer', cell: entry.index, done: ++done, total };
-        left.set(entry.index, left.get(entry.index)! - 1);
-        if (left.get(entry.index) === 0) yield { type: 'cell', cell: measure(entry) };
+      for await (const answered of runAll(model, requests, options)) {
+        try {
+          yield* await record(answered);
+        } catch (error) {
+          // The cache is full of answers that are being written: this one is scored after them.
+          if (!(error instanceof CapacityError)) throw error;
+          late.push(answered);
+        }
       }
+      for (const answered of late) yield* await record(answered);
     } catch (error) {
       if (!(error instanceof InterruptedError)) throw error;
       isComplete = false;
