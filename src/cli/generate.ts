@@ -92,7 +92,9 @@ async function explain(
   };
   const onStep: GenerateOptions['onStep'] = (observed) => {
     const step = explainStep(observed);
-    all.set(keyOf(step), [...(all.get(keyOf(step)) ?? []), step]);
+    const own = all.get(keyOf(step)) ?? [];
+    own.push(step);
+    all.set(keyOf(step), own);
     if (isLive) waiting.push(step);
   };
   for await (const event of generate(model, prompts, settings, { ...options, onStep })) {
