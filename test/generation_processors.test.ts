@@ -185,7 +185,7 @@ it('what the recorded processors refuse, the settings refuse', () => {
   expect(kinds.size).toBe(2);
 });
 
-it('all recorded processors are covered but the watermark', () => {
+it('all recorded processors are covered, the watermark in generation_watermark.test.ts', () => {
   const known = new Set([...Object.keys(make), 'ClassifierFreeGuidanceLogitsProcessor', 'WatermarkLogitsProcessor']);
   expect(cases.filter(({ processor }) => !known.has(processor))).toEqual([]);
 });
