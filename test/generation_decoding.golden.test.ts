@@ -1,12 +1,7 @@
 /** Decoding against Hugging Face's `generate`: greedy, processors, beams, drafts. */
-import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { Engine } from '../src/generation/engine.ts';
-import { type GenerationModel, generateAll } from '../src/generation/generate.ts';
-import { loadModel } from '../src/models/index.ts';
-import { tokenizerFromJsonText } from '../src/tokenizers/index.ts';
-import { MemorySource, readSafetensors } from '../src/weights/index.ts';
-import { compiled, reference } from './backends.ts';
+import { generateAll } from '../src/generation/generate.ts';
+import { goldenJson, goldenModel } from './decoding_model.ts';
 
 interface Case {
   readonly name: string;
@@ -19,24 +14,10 @@ interface Case {
   readonly stable: boolean;
 }
 
-const backend = (compiled[0].missing ? reference : compiled[0]).make(2);
-const folder = (name: string) => new URL(`./golden/decoding/${name}/`, import.meta.url);
-const json = (url: URL) => JSON.parse(readFileSync(url, 'utf8'));
-
-function open(kind: string, tokenizerOf = kind): GenerationModel {
-  const weights = readSafetensors(new MemorySource(kind, readFileSync(new URL('model.safetensors', folder(kind)))));
-  const engine = new Engine(loadModel(weights, json(new URL('config.json', folder(kind))), backend), {
-    precision: 'exact',
-  });
-  const tokenizer = tokenizerFromJsonText(readFileSync(new URL('tokenizer.json', folder(tokenizerOf)), 'utf8'));
-  const generationConfig = json(new URL('generation_config.json', folder(kind)));
-  return { engine, tokenizer, chatTemplate: null, generationConfig };
-}
-
 describe.each(['gpt2', 'llama'])('%s', (kind) => {
-  const model = open(kind);
-  const draft = open(`${kind}-draft`, kind);
-  const { cases } = json(new URL('expected.json', folder(kind))) as { cases: Case[] };
+  const model = goldenModel(kind);
+  const draft = goldenModel(`${kind}-draft`, {}, kind);
+  const { cases } = goldenJson(kind, 'expected.json') as { cases: Case[] };
   // Under beams the reference's guidance keeps the unconditional cache of each slot when beams change places, so its second scores belong
   // to another text; ours follow the beam, and generation_beams.test.ts holds them against all texts there are.
   const ours = cases.filter(({ name }) => name !== 'beam_guidance');

@@ -112,10 +112,10 @@ class Group {
     private readonly size: number,
     private readonly index: number,
   ) {
-    const { settings, own, textOf } = job;
+    const { settings, processing } = job;
     const ends = settings.eos_token_id.length;
     this.keep = Math.max(2, 1 + ends) * size;
-    this.processors = buildProcessors(settings, { own, textOf, minTokensToKeep: ends + 1 });
+    this.processors = buildProcessors(settings, { ...processing, minTokensToKeep: ends + 1 });
     this.ends = new BeamEnds(job);
     const branch = job.begin();
     this.beams = [{ branch, ids: [], logprobs: [], origins: [], sum: 0, progress: rules.start }];

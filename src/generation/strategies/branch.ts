@@ -49,7 +49,11 @@ export class Branch {
     const V = this.job.engine.model.config.vocab_size;
     const part = (rows: Float32Array) => rows.subarray(row * V, (row + 1) * V);
     let scores = part(results[at].logits);
-    if (this.job.exits.length > 0) scores = contrastLayers(scores, results[at].exits.map(part));
+    // What is plausible is judged among what may come.
+    if (this.job.exits.length > 0) {
+      this.constrain(scores);
+      scores = contrastLayers(scores, results[at].exits.map(part));
+    }
     if (this.free) guide(scores, part(results[at + 1].logits), this.job.settings.guidance_scale!);
     return scores;
   }

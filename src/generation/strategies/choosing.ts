@@ -21,19 +21,19 @@ export type Choose = (scores: Scores, branch: Branch, step: number, tokens?: rea
 
 /** @param index which answer of the prompt. */
 export function answerChooser(job: Job, index: number): Choose {
-  const { settings, options, own, textOf, ids } = job;
+  const { settings, options, processing, ids } = job;
   const random = (step: number) => () => uniform(settings.seed, index, step);
   const isTold =
     settings.logprobs > 0 || settings.output_scores || settings.output_logits || options.onStep !== undefined;
   if (!isTold) {
-    const choose = buildChooser(settings, { own, textOf });
+    const choose = buildChooser(settings, processing);
     return (scores, branch, step, tokens = branch.tokens) => {
       branch.constrain(scores);
       const context = { tokens, promptLength: ids.length, stream: index };
       return { ...choose(scores, context, random(step)), details: {} };
     };
   }
-  const processors = buildProcessors(settings, { own, textOf });
+  const processors = buildProcessors(settings, processing);
   return (scores, branch, step, tokens = branch.tokens) => {
     const raw = scores.slice();
     branch.constrain(scores);

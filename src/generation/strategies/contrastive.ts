@@ -23,10 +23,10 @@ export function contrastiveTask(job: Job): Task {
 }
 
 function* contrastive(job: Job, answer: Answer): Strategy {
-  const { settings, ids, own, textOf, options } = job;
+  const { settings, ids, processing, options } = job;
   const alpha = settings.penalty_alpha!;
   // The warpers would only change what the method weighs itself: it reads the distribution before them.
-  const processors = buildProcessors(settings, { own, textOf });
+  const processors = buildProcessors(settings, processing);
   let branch = job.begin();
   let candidates: Branch[] = [];
   const width = job.engine.model.config.n_embd;

@@ -109,7 +109,7 @@ export function modelDrafter(job: Job, index: number, engine: Engine): Drafter {
   const { settings, ids } = job;
   const follower = new Follower(engine);
   const schedule = new Schedule(settings);
-  const choose: Chooser = buildChooser(settings, { own: job.own, textOf: job.textOf });
+  const choose: Chooser = buildChooser(settings, job.processing);
   const least = Math.log(settings.assistant_confidence_threshold);
   const vocabulary = job.engine.model.config.vocab_size;
   return {

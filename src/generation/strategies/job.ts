@@ -2,8 +2,8 @@
 import type { Constraint } from '../constraints/types.ts';
 import type { Engine } from '../engine.ts';
 import type { GenerateOptions, GenerationModel } from '../generate.ts';
-import { prefixConstrained } from '../processors.ts';
-import type { GenerationSettings, LogitsProcessor } from '../types.ts';
+import type { ProcessorOptions } from '../processors.ts';
+import type { GenerationSettings } from '../types.ts';
 import { Branch } from './branch.ts';
 
 const UTF8 = new TextDecoder();
@@ -31,10 +31,8 @@ export class Job {
   readonly healed: string;
   readonly fingerprint: () => string;
   readonly started = performance.now();
-  /** The user's own processors. */
-  readonly own: readonly LogitsProcessor[];
-  /** The text of a token as it stands inside a text; none without a tokenizer. */
-  readonly textOf: ((token: number) => string) | undefined;
+  /** What its processors need besides the settings. */
+  readonly processing: ProcessorOptions;
   /** Layers that leave early for DoLa, ascending; empty for none. */
   readonly exits: readonly number[];
   private root: Branch | null = null;
@@ -51,10 +49,12 @@ export class Job {
     this.fingerprint = parts.fingerprint;
     this.constraint = parts.constraint;
     this.isShared = parts.isShared || parts.settings.prefill_chunk_size !== null;
-    const { allowedTokens, processors = [] } = parts.options;
-    this.own = [...(allowedTokens ? [prefixConstrained(allowedTokens)] : []), ...processors];
     const { tokenizer } = parts.model;
-    this.textOf = tokenizer ? (token) => UTF8.decode(tokenizer.tokenBytes(token)) : undefined;
+    this.processing = {
+      allowed: parts.options.allowedTokens,
+      own: parts.options.processors,
+      textOf: tokenizer ? (token) => UTF8.decode(tokenizer.tokenBytes(token)) : undefined,
+    };
     this.exits = dolaExits(parts.settings.dola_layers, this.engine.model.config);
   }
 
