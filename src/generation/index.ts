@@ -1,6 +1,7 @@
 /** Generation: the engine, its sequences, settings, and the stream of answers. */
 export { Engine, type EngineOptions, type StepRequest, type StepResult } from './engine.ts';
 export type * from './events.ts';
+export * from './explain.ts';
 export {
   type GenerateOptions,
   type GenerationModel,
