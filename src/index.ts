@@ -13,6 +13,7 @@ export * from './errors.ts';
 export { Engine, type EngineOptions } from './generation/engine.ts';
 export type * from './generation/events.ts';
 export { type GenerateOptions, generate, generateAll, type StoppingCriterion } from './generation/generate.ts';
+export { generateObject } from './generation/object.ts';
 export type { Prompt } from './generation/prompt.ts';
 export type { Sequence } from './generation/sequence.ts';
 export { type SettingSpec, settingTable } from './generation/settings.ts';
@@ -37,6 +38,12 @@ export interface PipelineSettings {
   /** False leaves the prompt out of `generated_text`; true unless given. */
   readonly return_full_text?: boolean;
   readonly signal?: AbortSignal;
+  /** What is no setting but a function or a model: see `GenerateOptions`. */
+  readonly processors?: GenerateOptions['processors'];
+  readonly stopping?: GenerateOptions['stopping'];
+  readonly allowedTokens?: GenerateOptions['allowedTokens'];
+  readonly assistant?: GenerateOptions['assistant'];
+  readonly onStep?: GenerateOptions['onStep'];
   /** Any setting of generation by its name: see `settingTable`. */
   readonly [setting: string]: unknown;
 }
@@ -97,12 +104,23 @@ export async function pipeline(
   }) as unknown as TextGenerationPipeline;
 }
 
-function split({ return_full_text = true, signal, ...settings }: PipelineSettings): {
+function split(given: PipelineSettings): {
   settings: Record<string, unknown>;
   full: boolean;
   generateOptions: GenerateOptions;
 } {
-  return { settings, full: return_full_text, generateOptions: { signal, fallbackNewTokens: PIPELINE_TOKENS } };
+  const {
+    return_full_text = true,
+    signal,
+    processors,
+    stopping,
+    allowedTokens,
+    assistant,
+    onStep,
+    ...settings
+  } = given;
+  const own = { signal, processors, stopping, allowedTokens, assistant, onStep };
+  return { settings, full: return_full_text, generateOptions: { ...own, fallbackNewTokens: PIPELINE_TOKENS } };
 }
 
 function fullText(

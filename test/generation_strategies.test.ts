@@ -1,7 +1,9 @@
 /** Strategies against programs that try everything, and against themselves in other company. */
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { type GenerateOptions, generate, generateAll } from '../src/generation/generate.ts';
 import { inspectText } from '../src/generation/inspect.ts';
+import { generateObject } from '../src/generation/object.ts';
 import { dolaExits } from '../src/generation/strategies/job.ts';
 import { goldenJson, goldenModel, logProbabilities as logp } from './decoding_model.ts';
 
@@ -270,6 +272,15 @@ describe('structure', () => {
     expect(['left', 'right']).toContain(await text({ choice: ['left', 'right'] }));
     expect(await text({ grammar: 'root ::= "yes" | "no"' })).toMatch(/^(yes|no)$/);
     expect(await text({ grammar: 'root = "yes" | "no" ;' })).toMatch(/^(yes|no)$/);
+  });
+
+  it('comes back as a typed value', async () => {
+    const shape = z.object({ side: z.enum(['left', 'right']), far: z.boolean() });
+    const value = await generateObject(model, prompt, shape, { max_new_tokens: 50, do_sample: true, seed: 3 });
+    const side: 'left' | 'right' = value.side;
+    expect(['left', 'right']).toContain(side);
+    expect(typeof value.far).toBe('boolean');
+    await expect(generateObject(model, prompt, shape, { max_new_tokens: 3 })).rejects.toThrow(/max_new_tokens/);
   });
 
   it('cannot be followed: says where', async () => {

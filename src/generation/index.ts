@@ -10,6 +10,7 @@ export {
   type StoppingCriterion,
 } from './generate.ts';
 export { type Inspection, inspectText } from './inspect.ts';
+export { generateObject } from './object.ts';
 export { buildChain, buildProcessors, type ChainStep, type ProcessorOptions } from './processors.ts';
 export { encodePrompt, type Prompt, type PromptModel } from './prompt.ts';
 export { Sequence } from './sequence.ts';
