@@ -24,6 +24,8 @@ interface GenerateFlags extends ModelFlags {
   /** False: the new text alone. */
   readonly prompt: boolean;
   readonly json?: boolean;
+  /** A model that drafts. */
+  readonly assistant?: string;
   readonly explain?: boolean;
   readonly explainTokens?: readonly number[];
 }
@@ -35,9 +37,11 @@ export async function generateCommand(texts: readonly string[], flags: GenerateF
   const prompts = await readPrompts(texts, flags, signal);
   const started = performance.now();
   const model = await openFromFlags(flags, signal, usualModel(prompts));
-  const load_ms = performance.now() - started;
+  let assistant: OpenModel | undefined;
   try {
-    const options = { signal, fallbackNewTokens: NEW_TOKENS };
+    if (flags.assistant !== undefined) assistant = await openFromFlags({ ...flags, model: flags.assistant }, signal);
+    const load_ms = performance.now() - started;
+    const options = { signal, fallbackNewTokens: NEW_TOKENS, assistant };
     if (flags.explain) {
       await explain(model, prompts, settings, options, flags, load_ms);
       return;
@@ -58,6 +62,7 @@ export async function generateCommand(texts: readonly string[], flags: GenerateF
     }
   } finally {
     await model.close();
+    await assistant?.close();
   }
 }
 

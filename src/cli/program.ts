@@ -69,6 +69,7 @@ export function buildProgram(): Command {
     .option('--chat', "put each text through the model's chat template, as a user's turn")
     .option('--system <text>', 'the system message before it (with --chat)')
     .option('--no-prompt', 'print the new text alone, without the prompt before it')
+    .option('--assistant <model>', 'a smaller model that drafts: the same text, sooner')
     .option('--explain', 'what happened at each step: candidates before and after, and what each setting cut')
     .addOption(
       new Option('--explain-tokens <ids>', 'with --explain: the probabilities of these ids too').argParser(idList),
