@@ -86,7 +86,12 @@ async function check(name: string, backend: Backend, share: number): Promise<voi
   expected.batch.logits_positions.forEach(([row, position], i) => {
     const at = position - expected.batch.attention_mask[row].indexOf(1);
     if (at < 0 || expected.batch.attention_mask[row][position] === 0) return;
-    near(all[row].logits.subarray(at * V, (at + 1) * V), expected.batch.logits[i], share, `row ${row}, position ${position}`);
+    near(
+      all[row].logits.subarray(at * V, (at + 1) * V),
+      expected.batch.logits[i],
+      share,
+      `row ${row}, position ${position}`,
+    );
   });
   for (const sequence of sequences) sequence.free();
 
