@@ -315,6 +315,14 @@ describe('company', () => {
     expect(together.every(({ fingerprint }) => fingerprint === together[0].fingerprint)).toBe(true);
   });
 
+  it('waits for its turn where the cache is small, guidance with its second sequences counted', async () => {
+    const small = goldenModel('gpt2', { cacheTokens: 352, prefixCache: false });
+    const prompts = Array.from({ length: 8 }, (_, i) => prompt.slice(0, 3 + (i % 4)));
+    const settings = { max_new_tokens: 50, guidance_scale: 1.5, eos_token_id: [] };
+    const found = await generateAll(small, prompts, settings);
+    expect(found.map(({ ids }) => ids.length)).toEqual(prompts.map(() => 50));
+  });
+
   it.each(['gpt2', 'llama'])('of every strategy suits %s', async (kind) => {
     const each = kind === 'gpt2' ? model : llama;
     const free = each.engine.freeTokens;

@@ -6,6 +6,19 @@ import { expect, it } from 'vitest';
 
 const src = fileURLToPath(new URL('../src/', import.meta.url));
 
+/** What every host builds on. */
+const core = [
+  'experiments',
+  'training',
+  'generation',
+  'models',
+  'backends',
+  'tensor',
+  'tokenizers',
+  'weights',
+  'prompts',
+];
+
 /** What each folder may import, besides itself and what all may use. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   errors: [],
@@ -21,55 +34,10 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   generation: ['models', 'backends', 'tensor', 'tokenizers', 'prompts'],
   training: ['models', 'backends', 'tensor', 'tokenizers', 'weights'],
   experiments: ['generation', 'models', 'tokenizers', 'prompts'],
-  node: [
-    'experiments',
-    'training',
-    'generation',
-    'models',
-    'backends',
-    'tensor',
-    'tokenizers',
-    'weights',
-    'prompts',
-    'hub',
-  ],
-  browser: [
-    'experiments',
-    'training',
-    'generation',
-    'models',
-    'backends',
-    'tensor',
-    'tokenizers',
-    'weights',
-    'prompts',
-  ],
-  index: [
-    'node',
-    'experiments',
-    'training',
-    'generation',
-    'models',
-    'backends',
-    'tensor',
-    'tokenizers',
-    'weights',
-    'prompts',
-    'hub',
-  ],
-  cli: [
-    'node',
-    'experiments',
-    'training',
-    'generation',
-    'models',
-    'backends',
-    'tensor',
-    'tokenizers',
-    'weights',
-    'prompts',
-    'hub',
-  ],
+  node: [...core, 'hub'],
+  browser: core,
+  index: [...core, 'hub', 'node'],
+  cli: [...core, 'hub', 'node'],
 };
 
 const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));

@@ -93,3 +93,11 @@ export function logTotal(scores: Scores, greatest: number): number {
   for (let i = 0; i < scores.length; i++) total += scores[i] === greatest ? 1 : exponential(scores[i] - greatest);
   return Math.log(total);
 }
+
+/** Natural logarithms of probabilities (V). */
+export function logSoftmax(logits: Scores): Scores {
+  let greatest = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < logits.length; i++) if (logits[i] > greatest) greatest = logits[i];
+  const shift = greatest + logTotal(logits, greatest);
+  return logits.map((logit) => logit - shift);
+}

@@ -114,7 +114,7 @@ export class Answer {
         prompt_tokens: prompt_ids.length,
         new_tokens: this.ids.length,
       },
-      fingerprint: fingerprint(),
+      fingerprint,
       ...this.details(),
       ...(settings.output_scores && { scores: this.scores }),
       ...(settings.output_logits && { logits: this.logits }),

@@ -5,12 +5,12 @@
  */
 import type { GenerationEvent } from '../events.ts';
 import { buildProcessors } from '../processors.ts';
+import { logSoftmax } from '../rows.ts';
 import type { FinishReason, LogitsProcessor, Scores } from '../types.ts';
 import { Answer } from './answer.ts';
 import { BeamEnds } from './beam_ends.ts';
 import { drawWithoutReplacement, type Extension, topExtensions } from './beam_extensions.ts';
 import type { Branch } from './branch.ts';
-import { logSoftmax } from './dola.ts';
 import { ForcedWords, type Progress } from './forced_words.ts';
 import type { Job } from './job.ts';
 import { compute, type Strategy, type Task } from './strategy.ts';

@@ -38,7 +38,7 @@ export class Branch {
 
   /** How many results belong to this branch. */
   get width(): number {
-    return this.free ? 2 : 1;
+    return this.job.width;
   }
 
   /**

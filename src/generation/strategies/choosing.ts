@@ -2,11 +2,11 @@
 import type { Alternative } from '../events.ts';
 import { buildProcessors } from '../processors.ts';
 import { uniform } from '../random.ts';
+import { logSoftmax } from '../rows.ts';
 import { argmax, buildChooser, type Choice, sampleToken } from '../sampling.ts';
 import type { Scores } from '../types.ts';
 import type { TokenDetails } from './answer.ts';
 import type { Branch } from './branch.ts';
-import { logSoftmax } from './dola.ts';
 import type { Job } from './job.ts';
 
 export interface Chosen extends Choice {

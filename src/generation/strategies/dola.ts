@@ -1,5 +1,5 @@
 /** Contrast of layers (DoLa; Chuang et al. 2024): what the whole model adds to the layer that differs from it most. */
-import { exponential, logTotal } from '../rows.ts';
+import { exponential, logSoftmax } from '../rows.ts';
 import type { Scores } from '../types.ts';
 
 /** Tokens less probable than this share of the best are out. */
@@ -24,14 +24,6 @@ export function contrastLayers(final: Scores, early: readonly Scores[]): Scores 
   for (const score of mature) if (score > greatest) greatest = score;
   const least = greatest + Math.log(RELATIVE_TOP);
   return mature.map((score, i) => (score < least ? Number.NEGATIVE_INFINITY : score - base[i]));
-}
-
-/** Natural logarithms of probabilities (V). */
-export function logSoftmax(logits: Scores): Scores {
-  let greatest = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < logits.length; i++) if (logits[i] > greatest) greatest = logits[i];
-  const shift = greatest + logTotal(logits, greatest);
-  return logits.map((logit) => logit - shift);
 }
 
 /** Jensen-Shannon divergence of two distributions given by logarithms. */

@@ -19,7 +19,7 @@ export interface JobParts {
   readonly healed: string;
   /** Whether several branches will grow from the prompt, so that it is worth computing once. */
   readonly isShared: boolean;
-  readonly fingerprint: () => string;
+  readonly fingerprint: string;
 }
 
 export class Job {
@@ -29,7 +29,7 @@ export class Job {
   readonly model: GenerationModel;
   readonly options: GenerateOptions;
   readonly healed: string;
-  readonly fingerprint: () => string;
+  readonly fingerprint: string;
   readonly started = performance.now();
   /** What its processors need besides the settings. */
   readonly processing: ProcessorOptions;
@@ -56,6 +56,11 @@ export class Job {
       textOf: tokenizer ? (token) => UTF8.decode(tokenizer.tokenBytes(token)) : undefined,
     };
     this.exits = dolaExits(parts.settings.dola_layers, this.engine.model.config);
+  }
+
+  /** Sequences that each branch keeps: two with guidance. */
+  get width(): number {
+    return this.settings.guidance_scale === null ? 1 : 2;
   }
 
   get engine(): Engine {
