@@ -8,6 +8,7 @@ const src = fileURLToPath(new URL('../src/', import.meta.url));
 
 /** What every host builds on. */
 const core = [
+  'evaluation',
   'experiments',
   'training',
   'generation',
@@ -34,6 +35,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   generation: ['models', 'backends', 'tensor', 'tokenizers', 'prompts'],
   training: ['models', 'backends', 'tensor', 'tokenizers', 'weights'],
   experiments: ['generation', 'models', 'tokenizers', 'prompts'],
+  evaluation: ['experiments', 'generation', 'models', 'tokenizers', 'prompts', 'backends', 'tensor'],
   node: [...core, 'hub'],
   browser: core,
   index: [...core, 'hub', 'node'],

@@ -1,0 +1,2 @@
+/** Evaluation: models scored on tasks. */
+export type * from './types.ts';
