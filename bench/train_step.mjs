@@ -6,6 +6,7 @@
 import { parseArgs } from 'node:util';
 import { openBackend } from '../dist/node/backends.js';
 import { TrainingStep } from '../dist/training/step.js';
+import { nextTokenTask } from '../dist/training/task.js';
 
 const sizes = { n_layer: 4, n_head: 4, n_embd: 128, block_size: 64, batch_size: 12, vocab_size: 65 };
 const { values } = parseArgs({
@@ -51,7 +52,7 @@ const config = {
 };
 
 const backend = openBackend({ backend: values.backend, threads: Number(values.threads) });
-const training = new TrainingStep(backend, config, {
+const settings = {
   optimizer: 'adamw',
   beta1: 0.9,
   beta2: 0.99,
@@ -65,7 +66,8 @@ const training = new TrainingStep(backend, config, {
   dropout: Number(values.dropout),
   seed: 1,
   precision: values.dtype,
-});
+};
+const training = new TrainingStep(backend, nextTokenTask(config, settings), settings);
 let state = 12345;
 const random = () => {
   state = (Math.imul(state, 1664525) + 1013904223) >>> 0;

@@ -4,6 +4,7 @@ import { type CheckpointFiles, diskFiles, type WritableFile } from '../src/node/
 import type { Snapshot } from '../src/node/checkpoints.ts';
 import { type PresetOverrides, resolvePreset } from '../src/training/presets.ts';
 import { TrainingStep } from '../src/training/step.ts';
+import { nextTokenTask } from '../src/training/task.ts';
 
 /** Pseudo-random numbers in [0, 1) of a seed. */
 export function random(seed: number): () => number {
@@ -29,7 +30,8 @@ export interface Tiny {
 export function tiny(overrides: PresetOverrides = {}, preset = 'nano'): Tiny {
   const sizes = { n_layer: 1, n_head: 2, n_embd: 8, block_size: 4, vocab_size: 11, batch_size: 1, ...overrides };
   const { config, decoder, training } = resolvePreset(preset, sizes);
-  const step = new TrainingStep(createReferenceBackend(), decoder, { ...training, block_size: 4, seed: 0 });
+  const settings = { ...training, block_size: 4, seed: 0 };
+  const step = new TrainingStep(createReferenceBackend(), nextTokenTask(decoder, settings), settings);
   return {
     step,
     config: { ...config },

@@ -199,7 +199,7 @@ describe('the loop', () => {
     const step = {
       async run(s: number, _: unknown, rate: { learning_rate: number; norm_limit: number }) {
         rates.push(rate.learning_rate);
-        const result = { loss: 1, objective: 1, grad_norm: 1, targets: 8, ...answer(s, rate.learning_rate) };
+        const result = { loss: 1, objective: 1, grad_norm: 1, metrics: {}, count: 8, ...answer(s, rate.learning_rate) };
         return { ...result, applied: Number.isFinite(result.grad_norm) && result.grad_norm < rate.norm_limit };
       },
     } as unknown as TrainingStep;

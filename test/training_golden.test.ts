@@ -8,6 +8,7 @@ import { compile, f, gradients } from '../src/tensor/index.ts';
 import type { Batch } from '../src/training/data/index.ts';
 import { batchInputs, nextTokenObjective } from '../src/training/objective.ts';
 import { type StepSettings, TrainingStep } from '../src/training/step.ts';
+import { type NextTokenSettings, nextTokenTask } from '../src/training/task.ts';
 import { MemorySource, openWeights } from '../src/weights/index.ts';
 import { compiled, reference } from './backends.ts';
 
@@ -60,7 +61,7 @@ const decoderOf = (kind: string) => readConfig(json(`${folder(kind)}init/config.
 describe.each(['gpt2', 'llama'])('%s', (kind) => {
   const run: Run = json(`${folder(kind)}run.json`);
   const { lr, betas, eps, weight_decay, clip } = run.hyperparameters;
-  const settings: StepSettings = {
+  const settings: StepSettings & NextTokenSettings = {
     optimizer: 'adamw',
     beta1: betas[0],
     beta2: betas[1],
@@ -117,11 +118,8 @@ describe.each(['gpt2', 'llama'])('%s', (kind) => {
     it.each(backends)('12 steps of AdamW on $name', async ({ make }) => {
       const backend = make();
       const micros = variant === 'plain' ? 1 : 2;
-      const step = new TrainingStep(backend, decoderOf(kind), {
-        ...settings,
-        batch_size: 4 / micros,
-        gradient_accumulation_steps: micros,
-      });
+      const all = { ...settings, batch_size: 4 / micros, gradient_accumulation_steps: micros };
+      const step = new TrainingStep(backend, nextTokenTask(decoderOf(kind), all), all);
       const init = numbersOf(kind, 'init/model.safetensors');
       for (const { name } of step.specs) step.write(name, await init.read(name));
       for (const [s, wanted] of run.runs[variant].entries()) {

@@ -6,6 +6,7 @@ import { type Batch, BatchStream } from '../src/training/data/index.ts';
 import { MemoryTokens } from '../src/training/data/token_source.ts';
 import { initialize } from '../src/training/initialize.ts';
 import { type StepSettings, TrainingStep, trainingPlans } from '../src/training/step.ts';
+import { type NextTokenSettings, nextTokenTask } from '../src/training/task.ts';
 import { compiled, reference } from './backends.ts';
 
 const config = readConfig({
@@ -16,7 +17,8 @@ const config = readConfig({
   n_layer: 3,
   n_positions: 16,
 });
-const settings: StepSettings = {
+type Settings = StepSettings & NextTokenSettings;
+const settings: Settings = {
   optimizer: 'adamw',
   beta1: 0.9,
   beta2: 0.95,
@@ -38,9 +40,9 @@ interface Trained {
   readonly weights: Map<string, Float32Array>;
 }
 
-async function learn(backend: Backend, own: Partial<StepSettings> = {}, steps = 5): Promise<Trained> {
+async function learn(backend: Backend, own: Partial<Settings> = {}, steps = 5): Promise<Trained> {
   const all = { ...settings, ...own };
-  const step = new TrainingStep(backend, config, all);
+  const step = new TrainingStep(backend, nextTokenTask(config, all), all);
   initialize(step, { seed: 1, initializer_range: 0.02 });
   const micros = all.gradient_accumulation_steps;
   const batches = new BatchStream([{ source, weight: 1 }], {
@@ -102,24 +104,26 @@ describe('without attention across documents', () => {
       const parts = apart(packed);
       const plain = { optimizer: 'sgd', momentum: 0, weight_decay: 0, grad_clip: 0 } as const;
       const learnFrom = async (batches: readonly Batch[], crosses: boolean) => {
-        const step = new TrainingStep(choice.make(1), config, {
-          ...own,
-          ...plain,
-          cross_document_attention: crosses,
+        const all = { ...own, ...plain, cross_document_attention: crosses };
+        const step = new TrainingStep(choice.make(1), nextTokenTask(config, all), {
+          ...all,
           gradient_accumulation_steps: batches.length,
         });
         initialize(step, { seed: 1, initializer_range: 0.2 });
         let nats = 0;
-        for (const batch of batches) nats += (await step.evaluate(batch)).nats;
-        const { loss, targets } = await step.run(0, batches, { learning_rate: 1 });
-        return { nats, loss, targets, weights: await step.read('layers.0.attention.k.weight') };
+        for (const batch of batches) {
+          const { loss, count } = await step.evaluate(batch);
+          nats += loss * count;
+        }
+        const { loss, count } = await step.run(0, batches, { learning_rate: 1 });
+        return { nats, loss, count, weights: await step.read('layers.0.attention.k.weight') };
       };
       const [together, alone, mixed] = [
         await learnFrom([packed], false),
         await learnFrom(parts, true),
         await learnFrom([packed], true),
       ];
-      expect(together.targets).toBe(alone.targets);
+      expect(together.count).toBe(alone.count);
       expect(together.nats / alone.nats).toBeCloseTo(1, 6);
       expect(together.loss / alone.loss).toBeCloseTo(1, 6);
       expect(Math.abs(mixed.loss - together.loss)).toBeGreaterThan(1e-3);
@@ -143,8 +147,10 @@ describe.skipIf(fastest.missing)('a run', () => {
   it('is the same to the bit with activations kept and computed again, in less memory', async () => {
     const kept = await learn(fastest.make(2), { dropout: 0.1 });
     expect(await learn(fastest.make(2), { dropout: 0.1, recompute: true })).toEqual(kept);
-    const arena = (recompute: boolean) =>
-      trainingPlans(config, { ...settings, dropout: 0.1, recompute }).learn.arenaBytes;
+    const arena = (recompute: boolean) => {
+      const all = { ...settings, dropout: 0.1, recompute };
+      return trainingPlans(nextTokenTask(config, all), all).learn.arenaBytes;
+    };
     expect(arena(true)).toBeLessThan(0.75 * arena(false));
   });
 
@@ -173,7 +179,7 @@ describe.skipIf(fastest.missing)('a run', () => {
 });
 
 it('a step whose gradients are unsound changes nothing', async () => {
-  const step = new TrainingStep(reference.make(), config, settings);
+  const step = new TrainingStep(reference.make(), nextTokenTask(config, settings), settings);
   initialize(step, { seed: 1, initializer_range: 0.02 });
   const batches = new BatchStream([{ source, weight: 1 }], { batch_size: 3, block_size: 16, seed: 1 });
   await step.run(0, [batches.batch(0)], { learning_rate: 1e-2 });
@@ -206,10 +212,11 @@ describe('one step of an optimiser, by its definition in doubles', () => {
 
   async function oneStep(
     name: string,
-    own: Partial<StepSettings>,
+    own: Partial<Settings>,
     rates: { learning_rate: number; matrix_learning_rate?: number },
   ) {
-    const step = new TrainingStep(reference.make(), config, { ...settings, ...own });
+    const all = { ...settings, ...own };
+    const step = new TrainingStep(reference.make(), nextTokenTask(config, all), all);
     initialize(step, { seed: 1, initializer_range: 0.2 });
     const batches = new BatchStream([{ source, weight: 1 }], { batch_size: 3, block_size: 16, seed: 1 });
     const before = await step.read(name);

@@ -16,6 +16,7 @@ import {
   initialize,
   loopSettings,
   modelTensors,
+  nextTokenTask,
   type PresetOverrides,
   type ResolvedPreset,
   resolvePreset,
@@ -97,7 +98,8 @@ export async function startTraining(options: BrowserTraining): Promise<BrowserRu
   const windows = EVALUATION_BATCHES * batch_size;
   const evaluation = corpus.validation && new EvaluationBatches(corpus.validation, { ...shape, windows });
 
-  const step = new TrainingStep(backend, decoder, { ...training, block_size, seed, recompute });
+  const task = nextTokenTask(decoder, { ...training, block_size });
+  const step = new TrainingStep(backend, task, { ...training, seed, recompute });
   initialize(step, { seed, initializer_range });
   const { eval_every, patience, max_time } = options;
   const settings = loopSettings(training, { eval_every, patience, max_time, sample_every: 0, save_every: 0 });

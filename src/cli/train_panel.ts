@@ -1,5 +1,6 @@
 /** What the live view of a training run shows: a progress bar, the curves of the loss, numbers, warnings, the latest text. */
 import { columns, cut, printable } from '../display.ts';
+import type { EvaluationEvent } from '../training/events.ts';
 import { type Colour, lineChart, paint, sparkline, written } from './charts/index.ts';
 import type { RunHistory } from './run_history.ts';
 
@@ -137,9 +138,8 @@ function numberItems(history: RunHistory): Item[] {
     { label: 'loss', value: step ? loss(history.smoothed) : '–', colour: 'cyan' },
     { label: 'validation', value: evaluation ? loss(evaluation.loss) : '–', colour: 'yellow' },
     best && { label: `best at ${written(best.step, 'count')}`, value: loss(best.loss) },
-    evaluation && { label: 'perplexity', value: written(evaluation.perplexity) },
-    evaluation && { label: 'bits/byte', value: evaluation.bits_per_byte.toFixed(4) },
-    evaluation && { label: 'bits/char', value: evaluation.bits_per_character.toFixed(4) },
+    ...evaluationItems(evaluation),
+    ...metricItems(step?.metrics),
     step && { label: 'tokens/s', value: grouped(step.tokens_per_second), curve: values('tokens_per_second') },
     step && step.mfu !== null ? { label: 'MFU', value: `${(step.mfu * 100).toFixed(1)}%` } : null,
     step && { label: 'memory', value: written(step.resident ?? start?.memory ?? 0, 'bytes') },
@@ -148,6 +148,25 @@ function numberItems(history: RunHistory): Item[] {
     step && { label: 'tokens', value: written(step.tokens, 'count') },
   ];
   return items.filter((item) => item !== null);
+}
+
+/** What an evaluation says besides its loss. */
+function evaluationItems(evaluation: EvaluationEvent | null): Item[] {
+  const { perplexity, bits_per_byte, bits_per_character } = evaluation ?? {};
+  return [
+    perplexity === undefined ? null : { label: 'perplexity', value: written(perplexity) },
+    bits_per_byte === undefined ? null : { label: 'bits/byte', value: bits_per_byte.toFixed(4) },
+    bits_per_character === undefined ? null : { label: 'bits/char', value: bits_per_character.toFixed(4) },
+    ...metricItems(evaluation?.metrics, 'held-out '),
+  ].filter((item) => item !== null);
+}
+
+/** What a task tells by names of its own. */
+function metricItems(metrics: Readonly<Record<string, number>> = {}, before = ''): Item[] {
+  return Object.entries(metrics).map(([name, value]) => ({
+    label: `${before}${name.replaceAll('_', ' ')}`,
+    value: value.toFixed(4),
+  }));
 }
 
 function warningLines(history: RunHistory, { width, isColoured = false }: PanelOptions): string[] {

@@ -3,7 +3,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import type { TrainingEvent } from '../training/events.ts';
 
 type EventOf<T extends TrainingEvent['type']> = Extract<TrainingEvent, { type: T }>;
-type Kind = 'number' | 'number?' | 'number??' | 'text' | 'text?' | 'boolean' | 'best' | 'data' | 'reason';
+type Kind = 'number' | 'number?' | 'number??' | 'text' | 'text?' | 'boolean' | 'best' | 'data' | 'reason' | 'numbers?';
 
 /** The fields of each event besides its type and step. */
 const FIELDS: {
@@ -31,12 +31,14 @@ const FIELDS: {
     seconds: 'number',
     resident: 'number?',
     outside_kernels: 'number??',
+    metrics: 'numbers?',
   },
   evaluation: {
     loss: 'number',
-    perplexity: 'number',
-    bits_per_byte: 'number',
-    bits_per_character: 'number',
+    perplexity: 'number??',
+    bits_per_byte: 'number??',
+    bits_per_character: 'number??',
+    metrics: 'numbers?',
     best: 'boolean',
   },
   sample: { prompt: 'text', text: 'text' },
@@ -62,7 +64,7 @@ export function parseEvent(line: string): TrainingEvent | null {
   for (const [name, kind] of Object.entries(FIELDS[raw.type as TrainingEvent['type']])) {
     const value = made(raw[name], kind);
     if (value === undefined) {
-      if (kind === 'text?' || kind === 'number??') continue;
+      if (kind === 'text?' || kind === 'number??' || kind === 'numbers?') continue;
       return null;
     }
     event[name] = value;
@@ -79,6 +81,12 @@ function made(value: unknown, kind: Kind): unknown {
       return typeof value === 'number' ? value : (value ?? null) === null ? null : undefined;
     case 'number??':
       return typeof value === 'number' ? value : undefined;
+    case 'numbers?': {
+      if (!isObject(value)) return undefined;
+      return Object.fromEntries(
+        Object.entries(value).map(([name, each]) => [name, made(each, 'number') ?? Number.NaN]),
+      );
+    }
     case 'text':
     case 'text?':
       return typeof value === 'string' ? value : undefined;

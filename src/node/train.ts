@@ -19,6 +19,7 @@ import { fittingVocabulary, modelFiles } from '../training/model_files.ts';
 import { measurePeak } from '../training/peak.ts';
 import { findPreset, type PresetOverrides, resolvePreset, type TrainingDefaults } from '../training/presets.ts';
 import { type TrainingPrecision, TrainingStep } from '../training/step.ts';
+import { nextTokenTask } from '../training/task.ts';
 import { openBackend } from './backends.ts';
 import { findCheckpoint, saveCheckpoint } from './checkpoints.ts';
 import { type CorpusProgress, type CorpusSource, type DiskCorpus, openCorpus } from './corpus.ts';
@@ -141,16 +142,9 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
     const { batches, evaluation } = openBatches(request, training, corpus, block_size, seed);
     const settings = loopSettings(training, { ...given(request, LOOP_SETTINGS), max_time: options.max_time });
     backend = openBackend(options);
-    const step = new TrainingStep(backend, decoder, {
-      ...training,
-      block_size,
-      seed,
-      cross_document_attention,
-      precision,
-      recompute,
-      label_smoothing: request.label_smoothing,
-      z_loss: request.z_loss,
-    });
+    const { label_smoothing, z_loss } = request;
+    const task = nextTokenTask(decoder, { ...training, block_size, cross_document_attention, label_smoothing, z_loss });
+    const step = new TrainingStep(backend, task, { ...training, seed, precision, recompute });
     const files = modelFiles(config, tokenizer, made.json);
     const start = { command: options.command ?? [], version: packageVersion(), machine: machineInfo(backend.info) };
     // Before the checkpoints are looked at, for that tidies them too: another process may be writing one.

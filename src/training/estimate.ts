@@ -5,6 +5,7 @@
 import type { DecoderConfig } from '../models/config.ts';
 import { type ParameterSpec, parameterSpecs } from '../models/parameters.ts';
 import { type StepSettings, trainingPlans } from './step.ts';
+import { type NextTokenSettings, nextTokenTask } from './task.ts';
 import { stateSpecs } from './update.ts';
 
 /** Numbers that a model learns, by what they are for. */
@@ -29,7 +30,7 @@ export interface ParameterCounts {
  * What of a run decides its cost. Unless given: one sequence of the decoder's whole context, one pass for each step, AdamW, float32, no
  * dropout, nothing recomputed.
  */
-export interface EstimateOptions extends Partial<StepSettings> {
+export interface EstimateOptions extends Partial<StepSettings & NextTokenSettings> {
   /** Bytes of the step's arena, where it is compiled already (`TrainingStep.arenaBytes`). */
   readonly arenaBytes?: number;
 }
@@ -134,7 +135,10 @@ export function estimateMemory(decoder: DecoderConfig, options: EstimateOptions 
   };
 }
 
-function settingsOf(decoder: DecoderConfig, { arenaBytes: _, ...given }: EstimateOptions): StepSettings {
+function settingsOf(
+  decoder: DecoderConfig,
+  { arenaBytes: _, ...given }: EstimateOptions,
+): StepSettings & NextTokenSettings {
   return {
     batch_size: 1,
     block_size: decoder.n_positions,
@@ -157,11 +161,12 @@ const FEW_LAYERS = 4;
 const MORE_LAYERS = 6;
 
 /** Bytes of the step's arena. */
-function estimateArena(decoder: DecoderConfig, settings: StepSettings): number {
+function estimateArena(decoder: DecoderConfig, settings: StepSettings & NextTokenSettings): number {
   const count = decoder.layers.length;
   const measure = (layers: number): number => {
     // Of all kinds of layers, in their order: banded ones, experts.
-    const { learn, update } = trainingPlans({ ...decoder, layers: decoder.layers.slice(0, layers) }, settings);
+    const few = { ...decoder, layers: decoder.layers.slice(0, layers) };
+    const { learn, update } = trainingPlans(nextTokenTask(few, settings), settings);
     return learn.arenaBytes + (update?.arenaBytes ?? 0);
   };
   if (count <= MORE_LAYERS) return measure(count);

@@ -51,15 +51,21 @@ export interface StepEvent {
   readonly resident: number | null;
   /** Share of the time since the step before that was not spent in kernels; absent where it was not measured, or something came between. */
   readonly outside_kernels?: number;
+  /** What else the task tells of the step, by name. */
+  readonly metrics?: Readonly<Record<string, number>>;
 }
 
 export interface EvaluationEvent {
   readonly type: 'evaluation';
   readonly step: number;
   readonly loss: number;
-  readonly perplexity: number;
-  readonly bits_per_byte: number;
-  readonly bits_per_character: number;
+  /** Of a likelihood alone. */
+  readonly perplexity?: number;
+  /** Of text alone. */
+  readonly bits_per_byte?: number;
+  readonly bits_per_character?: number;
+  /** What else the task measures, by name: accuracy, margin. */
+  readonly metrics?: Readonly<Record<string, number>>;
   /** Whether it is the least so far. */
   readonly best: boolean;
 }

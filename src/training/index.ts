@@ -7,17 +7,20 @@ export { modelTensors } from './export.ts';
 export { initialize } from './initialize.ts';
 export {
   EVALUATION_BATCHES,
+  type EvaluationSet,
   firstState,
   type LoopHost,
   type LoopOptions,
   type LoopSettings,
   type LoopState,
   loopSettings,
+  type StepBatches,
   trainingLoop,
 } from './loop.ts';
 export { batchInputs, nextTokenObjective, type Objective, type ObjectiveOptions } from './objective.ts';
 export { measurePeak } from './peak.ts';
 export { findPreset, type PresetOverrides, presetNames, type ResolvedPreset, resolvePreset } from './presets.ts';
 export { scheduleFactor } from './schedules.ts';
-export { type StepResult, type StepSettings, TrainingStep, trainingPlans } from './step.ts';
+export { type Measured, type StepResult, type StepSettings, TrainingStep, trainingPlans } from './step.ts';
+export { type NextTokenSettings, nextTokenTask, type TaskInputs, type TrainingTask } from './task.ts';
 export { updateGraph } from './update.ts';

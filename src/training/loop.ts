@@ -2,7 +2,7 @@
  * The loop: steps, evaluations, samples and checkpoints in their order, as a stream of events. It knows no files and no clock of its
  * own; what it must remember is one small JSON state, so that a resumed run does what the uninterrupted one does, to the bit.
  */
-import type { BatchStream, EvaluationBatches, TextCounts } from './data/index.ts';
+import type { Batch, TextCounts } from './data/index.ts';
 import type { EndEvent, EvaluationEvent, TrainingEvent } from './events.ts';
 import type { TrainingDefaults } from './presets.ts';
 import { scheduleFactor } from './schedules.ts';
@@ -88,13 +88,28 @@ export interface LoopHost {
   sample?(step: number): Promise<{ readonly prompt: string; readonly text: string }>;
 }
 
-export interface LoopOptions {
-  readonly step: TrainingStep;
-  readonly batches: BatchStream;
+/** What steps are fed: batches as a function of (step, micro-step). */
+export interface StepBatches<B> {
+  /** Tokens that a step is trained on. */
+  readonly tokensPerStep: number;
+  /** Whether batches are made by the model as it is now: then none is asked for before its step's turn. */
+  readonly isLive?: boolean;
+  batch(step: number, micro: number): B | Promise<B>;
+}
+
+/** What evaluations are made of: the same batches each time. */
+export interface EvaluationSet<B> {
+  readonly count: number;
+  batch(index: number): B;
+}
+
+export interface LoopOptions<B = Batch> {
+  readonly step: TrainingStep<B>;
+  readonly batches: StepBatches<B>;
   readonly settings: LoopSettings;
-  readonly evaluation: EvaluationBatches | null;
-  /** Of the validation data: what bits per byte and per character are made of. */
-  readonly counts: TextCounts;
+  readonly evaluation: EvaluationSet<B> | null;
+  /** Of the validation data: what bits per byte and per character are made of; null where it is not text alone. */
+  readonly counts: TextCounts | null;
   readonly flops_per_token: number;
   readonly peak_flops: number | null;
   readonly host: LoopHost;
@@ -112,7 +127,7 @@ const RATE_FALL = 0.5;
 const ROLLBACKS = 3;
 
 /** Train, from the state on, to the end of the run. The last event is of type `end`. */
-export async function* trainingLoop(options: LoopOptions): AsyncGenerator<TrainingEvent, void, void> {
+export async function* trainingLoop<B = Batch>(options: LoopOptions<B>): AsyncGenerator<TrainingEvent, void, void> {
   const { step, batches, settings, host, signal } = options;
   let state = options.state ?? firstState;
   const secondsBefore = state.seconds;
@@ -125,7 +140,7 @@ export async function* trainingLoop(options: LoopOptions): AsyncGenerator<Traini
   let before: { readonly time: number; readonly kernels: number } | null = null;
   let evaluated: EvaluationEvent | null = null;
 
-  let next = dataOf(state.step);
+  let next: readonly (B | Promise<B>)[] | null = null;
   while (state.ended === null) {
     if (state.step >= settings.max_steps) state = { ...state, ended: 'finished' };
     else if (settings.max_time > 0 && state.seconds - secondsBefore >= settings.max_time)
@@ -137,12 +152,13 @@ export async function* trainingLoop(options: LoopOptions): AsyncGenerator<Traini
     const s = state.step;
     const factor = scheduleFactor(settings, s) * state.rate_factor;
     const norm_limit = normLimit(state, settings);
-    const pending = step.run(s, next, {
+    const data = await Promise.all(next ?? dataOf(s));
+    const pending = step.run(s, data, {
       learning_rate: settings.learning_rate * factor,
       matrix_learning_rate: settings.matrix_learning_rate === null ? null : settings.matrix_learning_rate * factor,
       norm_limit,
     });
-    if (s + 1 < settings.max_steps) next = dataOf(s + 1); // while the backend works
+    next = s + 1 < settings.max_steps && !batches.isLive ? dataOf(s + 1) : null; // while the backend works
     const result = await pending;
     const now = host.now();
     const elapsed = Math.max(1e-9, now - started);
@@ -175,7 +191,7 @@ export async function* trainingLoop(options: LoopOptions): AsyncGenerator<Traini
         // So that a run that is killed now remembers the lower rate.
         await host.save?.(state, false);
         saved = back.step;
-        next = dataOf(state.step);
+        next = null;
         started = host.now();
         before = null;
       }
@@ -193,6 +209,7 @@ export async function* trainingLoop(options: LoopOptions): AsyncGenerator<Traini
       seconds: state.seconds,
       resident: host.resident?.() ?? null,
       ...(outside === null ? {} : { outside_kernels: outside }),
+      ...(Object.keys(result.metrics).length > 0 ? { metrics: result.metrics } : {}),
     };
     const isLast = state.step >= settings.max_steps;
     evaluated = null;
@@ -267,27 +284,32 @@ function afterEvaluation(state: LoopState, { loss, best, step }: EvaluationEvent
 }
 
 /** The likelihood of the validation windows; null where there are none. */
-async function evaluate(
-  { step, evaluation, counts, signal }: LoopOptions,
+async function evaluate<B>(
+  { step, evaluation, counts, signal }: LoopOptions<B>,
   state: LoopState,
 ): Promise<EvaluationEvent | null> {
   if (!evaluation) return null;
-  let [nats, targets] = [0, 0];
+  let [sum, all] = [0, 0];
+  const sums: Record<string, number> = {};
   for (let i = 0; i < evaluation.count; i++) {
-    const part = await step.evaluate(evaluation.batch(i));
-    nats += part.nats;
-    targets += part.targets;
+    const { loss, metrics, count } = await step.evaluate(evaluation.batch(i));
+    sum += loss * count;
+    all += count;
+    for (const [name, value] of Object.entries(metrics)) sums[name] = (sums[name] ?? 0) + value * count;
     if (signal?.aborted && i + 1 < evaluation.count) return null; // half an evaluation says nothing
   }
-  const loss = nats / targets;
-  const bits = (loss / Math.LN2) * counts.tokens;
+  const loss = sum / all;
+  const bits = counts && (loss / Math.LN2) * counts.tokens;
+  const metrics = Object.fromEntries(Object.entries(sums).map(([name, value]) => [name, value / all]));
   return {
     type: 'evaluation',
     step: state.step,
     loss,
-    perplexity: Math.exp(loss),
-    bits_per_byte: bits / counts.bytes,
-    bits_per_character: bits / counts.characters,
+    ...(step.task.isLikelihood ? { perplexity: Math.exp(loss) } : {}),
+    ...(counts && bits !== null
+      ? { bits_per_byte: bits / counts.bytes, bits_per_character: bits / counts.characters }
+      : {}),
+    ...(Object.keys(metrics).length > 0 ? { metrics } : {}),
     best: loss < (state.best?.loss ?? Number.POSITIVE_INFINITY),
   };
 }

@@ -32,10 +32,12 @@ export interface ObjectiveOptions {
 }
 
 export interface Objective {
-  /** The weighted sum of -log P, in nats: (1). What is reported. */
-  readonly likelihood: Tensor;
-  /** The same with label smoothing and z-loss: (1). What is made small. */
+  /** What is reported: (1). Of a likelihood, the weighted sum of -log P, in nats. */
+  readonly measured: Tensor;
+  /** What is made small: (1). The same, or that with label smoothing and z-loss. */
   readonly loss: Tensor;
+  /** What else is told of a step, by name: (1) each. */
+  readonly metrics?: Readonly<Record<string, Tensor>>;
   /** The sum entering each layer, in order: where recomputation can start from. */
   readonly boundaries: readonly Tensor[];
 }
@@ -81,8 +83,8 @@ export function nextTokenObjective(
   const logits = decoderLogits(config, parameter, hidden); // (B, T, V)
   const losses = f.crossEntropy(logits, batch.targets, IGNORED); // (B, T)
   const total = (x: Tensor) => f.reshape(f.sum(f.mul(x, batch.weights), 0, 2), [1]);
-  const likelihood = total(losses);
-  if (label_smoothing === 0 && z_loss === 0) return { likelihood, loss: likelihood, boundaries };
+  const measured = total(losses);
+  if (label_smoothing === 0 && z_loss === 0) return { measured, loss: measured, boundaries };
 
   const logP = f.logSoftmax(logits); // (B, T, V)
   let shaped = losses;
@@ -96,5 +98,5 @@ export function nextTokenObjective(
     const logZ = f.sub(first(logits), first(logP)); // (B, T)
     shaped = f.add(shaped, f.affine(f.square(logZ), z_loss, 0));
   }
-  return { likelihood, loss: total(shaped), boundaries };
+  return { measured, loss: total(shaped), boundaries };
 }

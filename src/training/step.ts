@@ -2,27 +2,26 @@
  * The training step as compiled plans over buffers that live as long as the run: parameters, optimiser state, and, where
  * gradients are accumulated, their sums. Forward, backward, clipping and update are one call into the backend.
  */
-import type { Backend, BackendBuffer, LoadedPlan } from '../backends/backend.ts';
-import { type DecoderConfig, type Model, type ParameterSpec, parameterSpecs } from '../models/index.ts';
+import type { Backend, BackendBuffer, LoadedPlan, RunResult } from '../backends/backend.ts';
+import {
+  type DecoderConfig,
+  type Model,
+  type ModelParameter,
+  type ParameterSpec,
+  parameterSpecs,
+} from '../models/index.ts';
 import { compile, f, gradients, type Plan, type Tensor } from '../tensor/index.ts';
-import { type Batch, IGNORED } from './data/index.ts';
-import { dropoutKeys, dropoutPlaces } from './dropout.ts';
-import { batchInputs, nextTokenObjective } from './objective.ts';
+import type { Batch } from './data/index.ts';
+import { dropoutKeys } from './dropout.ts';
+import type { TrainingTask } from './task.ts';
 import { type OptimizerSettings, rateInputs, stateSpecs, updateGraph } from './update.ts';
 
 /** `bfloat16` rounds weights to bfloat16 for every product; parameters, sums, gradients and optimiser state are float32 in both. */
 export type TrainingPrecision = 'float32' | 'bfloat16';
 
 export interface StepSettings extends OptimizerSettings {
-  readonly batch_size: number;
-  readonly block_size: number;
   readonly gradient_accumulation_steps: number;
-  readonly dropout: number;
   readonly seed: number;
-  /** Whether a token sees all before it in its window, or only those of its own document. Default true. */
-  readonly cross_document_attention?: boolean;
-  readonly label_smoothing?: number;
-  readonly z_loss?: number;
   readonly precision?: TrainingPrecision;
   /** Whether each layer's activations are computed again in the backward pass instead of being kept. */
   readonly recompute?: boolean;
@@ -38,16 +37,25 @@ export interface StepRatesAt {
 }
 
 export interface StepResult {
-  /** Mean -log P of the targets, in nats. */
+  /** What the task measures, a mean over all that counts: of a likelihood, -log P of the targets in nats. */
   readonly loss: number;
-  /** With label smoothing and z-loss. */
+  /** What was made small: with label smoothing and z-loss. */
   readonly objective: number;
+  /** What else the task tells, by name. */
+  readonly metrics: Readonly<Record<string, number>>;
   /** Of the gradients, before clipping. */
   readonly grad_norm: number;
   /** False where the norm was not finite or above its limit: then nothing changed. */
   readonly applied: boolean;
-  /** Targets that counted. */
-  readonly targets: number;
+  /** Things that counted: targets, pairs, examples. */
+  readonly count: number;
+}
+
+/** Means over what counts in one batch. */
+export interface Measured {
+  readonly loss: number;
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly count: number;
 }
 
 /** A buffer that belongs to the run. */
@@ -56,24 +64,26 @@ interface Held {
   readonly buffer: BackendBuffer;
 }
 
-export class TrainingStep {
+/** @typeParam B the batches of its task. */
+export class TrainingStep<B = Batch> {
+  readonly config: DecoderConfig;
+  /** What learns. */
   readonly specs: readonly ParameterSpec[];
-  /** Parameters, then the optimiser's state, by name. */
+  /** Parameters that learn, then the optimiser's state, by name. */
   readonly state: ReadonlyMap<string, Held>;
   private readonly learn: LoadedPlan;
   /** Where gradients are accumulated: the update alone. */
   private readonly update: LoadedPlan | null;
   private measure: LoadedPlan | null = null;
-  private readonly places: number;
 
   constructor(
     readonly backend: Backend,
-    readonly config: DecoderConfig,
+    readonly task: TrainingTask<B>,
     readonly settings: StepSettings,
   ) {
-    this.specs = parameterSpecs(config);
-    this.places = dropoutPlaces(config.layers.length);
-    const plans = trainingPlans(config, settings);
+    this.config = task.config;
+    this.specs = task.specs;
+    const plans = trainingPlans(task, settings);
     const hold = (shape: readonly number[]): Held => ({
       shape,
       buffer: backend.allocate(4 * shape.reduce((a, b) => a * b, 1)),
@@ -84,18 +94,24 @@ export class TrainingStep {
       for (const { name, shape } of stateSpecs(settings, spec)) state.set(name, hold(shape));
     this.state = state;
     const sums = plans.update ? this.specs.map(({ name, shape }) => [`grad.${name}`, hold(shape)] as const) : [];
-    const buffers = Object.fromEntries([...state, ...sums].map(([name, { buffer }]) => [name, buffer]));
+    const buffers = Object.fromEntries([...task.frozen, ...state, ...sums].map(([name, { buffer }]) => [name, buffer]));
     this.learn = backend.load(plans.learn, buffers);
     this.update = plans.update && backend.load(plans.update, buffers);
   }
 
-  /** The model as it is now: over the very buffers that are being trained. */
+  /** The decoder as it is now: over the very buffers that are being trained, and those that are frozen. */
   get model(): Model {
-    const { config, backend, specs, state } = this;
-    const entries = specs.map(
-      ({ name, shape }) => [name, { dtype: 'f32', shape, buffer: state.get(name)!.buffer }] as const,
-    );
+    const { config, backend } = this;
+    const entries = parameterSpecs(config).map(({ name }) => [name, this.parameters.get(name)!] as const);
     return { config, backend, parameters: new Map(entries) };
+  }
+
+  /** All parameters, frozen and learning. */
+  get parameters(): ReadonlyMap<string, ModelParameter> {
+    const learning = this.specs.map(
+      ({ name, shape }) => [name, { dtype: 'f32', shape, buffer: this.state.get(name)!.buffer }] as const,
+    );
+    return new Map<string, ModelParameter>([...this.task.frozen, ...learning]);
   }
 
   /** Bytes of activations and temporaries of one step. */
@@ -122,49 +138,53 @@ export class TrainingStep {
   }
 
   /**
-   * One step of the optimiser over `gradient_accumulation_steps` batches. Each target counts the same, however the batches share
-   * them; `micro_weights: 'batch'` makes the mean of the batches' means instead.
+   * One step of the optimiser over `gradient_accumulation_steps` batches. Each thing that counts counts the same, however the batches
+   * share them; `micro_weights: 'batch'` makes the mean of the batches' means instead.
    * @param step counted from 0.
    */
   async run(
     step: number,
-    batches: readonly Batch[],
+    batches: readonly B[],
     rates: StepRatesAt,
     micro_weights: 'target' | 'batch' = 'target',
   ): Promise<StepResult> {
-    const counts = batches.map(({ targets }) => countTargets(targets));
+    const { task } = this;
+    const counts = batches.map((batch) => task.count(batch));
     const all = counts.reduce((a, b) => a + b, 0);
     const stepInputs = this.rateInputs(step, rates);
+    const metrics: Record<string, number> = {};
     let [loss, objective, norm] = [0, 0, Number.NaN];
     for (const [micro, batch] of batches.entries()) {
       const weight = micro_weights === 'target' ? 1 / all : 1 / (counts[micro] * batches.length);
       const result = await this.learn.run({
         inputs: {
-          ...batchData(batch, all > 0 ? weight : 0, this.settings),
-          ...(this.settings.dropout > 0 ? { keys: dropoutKeys(this.settings.seed, step, micro, this.places) } : {}),
+          ...task.inputs(batch, all > 0 ? weight : 0),
+          ...(task.places > 0 ? { keys: dropoutKeys(this.settings.seed, step, micro, task.places) } : {}),
           ...(this.update ? { keep: Float32Array.of(micro > 0 ? 1 : 0) } : stepInputs),
         },
       });
-      loss += result.likelihood[0];
-      objective += (result.loss ?? result.likelihood)[0];
+      loss += result.measured[0];
+      objective += (result.loss ?? result.measured)[0];
+      addMetrics(metrics, result, 1);
       if (!this.update) norm = result.norm[0];
     }
     if (this.update) norm = (await this.update.run({ inputs: stepInputs })).norm[0];
     const applied = Number.isFinite(norm) && norm < (rates.norm_limit ?? Number.POSITIVE_INFINITY);
-    return { loss, objective, grad_norm: norm, applied, targets: all };
+    return { loss, objective, metrics, grad_norm: norm, applied, count: all };
   }
 
-  /** The sum of -log P over the targets of a batch, in nats, and how many there are. Changes nothing. */
-  async evaluate(batch: Batch): Promise<{ readonly nats: number; readonly targets: number }> {
+  /** What the task measures of a batch. Changes nothing. */
+  async evaluate(batch: B): Promise<Measured> {
     this.measure ??= this.backend.load(
-      evaluationPlan(this.config, this.settings),
-      Object.fromEntries(this.specs.map(({ name }) => [name, this.state.get(name)!.buffer])),
+      evaluationPlan(this.task, this.settings.precision),
+      Object.fromEntries([...this.parameters].map(([name, { buffer }]) => [name, buffer])),
     );
-    const targets = countTargets(batch.targets);
-    if (targets === 0) return { nats: 0, targets };
-    // Weighted by 1 / targets, so that the float32 sum keeps its digits.
-    const { likelihood } = await this.measure.run({ inputs: batchData(batch, 1 / targets, this.settings) });
-    return { nats: likelihood[0] * targets, targets };
+    const count = this.task.count(batch);
+    if (count === 0) return { loss: 0, metrics: {}, count };
+    const result = await this.measure.run({ inputs: this.task.inputs(batch, 1 / count) });
+    const metrics: Record<string, number> = {};
+    addMetrics(metrics, result, 1);
+    return { loss: result.measured[0], metrics, count };
   }
 
   private rateInputs(step: number, rates: StepRatesAt): Record<string, Float32Array> {
@@ -181,78 +201,49 @@ export class TrainingStep {
   }
 }
 
-function countTargets(targets: Int32Array): number {
-  let count = 0;
-  for (const target of targets) if (target !== IGNORED) count++;
-  return count;
+/** Outputs of a plan that are metrics. */
+const METRIC = 'metric.';
+
+function metricOutputs(metrics: Readonly<Record<string, Tensor>> = {}): Record<string, Tensor> {
+  return Object.fromEntries(Object.entries(metrics).map(([name, tensor]) => [METRIC + name, tensor]));
 }
 
-/** A batch as inputs of a plan, with one weight for every target that counts. */
-function batchData(
-  { tokens, targets, positions, documents, block_size }: Batch,
-  weight: number,
-  { cross_document_attention = true }: StepSettings,
-): Record<string, Int32Array | Float32Array> {
-  // Loops: the threads wait for this, and `from` with a function takes ten times as long.
-  const weights = new Float32Array(targets.length);
-  for (let i = 0; i < weights.length; i++) weights[i] = targets[i] === IGNORED ? 0 : weight;
-  return {
-    tokens,
-    targets,
-    weights,
-    positions: positions ?? countUp(tokens.length, block_size),
-    ...(cross_document_attention ? {} : { first_keys: firstKeys(documents, tokens.length, block_size) }),
-  };
-}
-
-/** 0 … block_size - 1, again and again. */
-function countUp(count: number, block_size: number): Int32Array {
-  const positions = new Int32Array(count);
-  for (let i = 0; i < count; i++) positions[i] = i % block_size;
-  return positions;
-}
-
-/** The first position of each one's document in its window. */
-function firstKeys(documents: Int32Array | undefined, count: number, block_size: number): Int32Array {
-  const first = new Int32Array(count);
-  for (let i = 0; i < count; i++) {
-    const t = i % block_size;
-    if (t > 0 && documents) first[i] = documents[i] === documents[i - 1] ? first[i - 1] : t;
+/** Add the metrics of a run, times a factor. */
+function addMetrics(to: Record<string, number>, result: RunResult, factor: number): void {
+  for (const [output, values] of Object.entries(result)) {
+    if (!output.startsWith(METRIC)) continue;
+    const name = output.slice(METRIC.length);
+    to[name] = (to[name] ?? 0) + factor * values[0];
   }
-  return first;
 }
 
-/** Symbolic parameters, as the decoder asks for them. */
-function lookupOf(specs: readonly ParameterSpec[], precision: TrainingPrecision = 'float32') {
+/** Symbolic parameters, as the decoder asks for them: those that learn, and those that are frozen. */
+function lookupOf({ specs, frozen }: Pick<TrainingTask, 'specs' | 'frozen'>, precision: TrainingPrecision = 'float32') {
   const parameters = specs.map(({ name, shape }) => f.parameter(name, 'f32', shape));
-  const seen = specs.map(({ name, shape }, i) => {
+  const seen = new Map<string, Tensor>();
+  for (const [name, { dtype, shape }] of frozen) seen.set(name, f.parameter(name, dtype, shape));
+  specs.forEach(({ name, shape }, i) => {
     const isMatrix = shape.length >= 2 && name.endsWith('.weight');
-    return precision === 'bfloat16' && isMatrix ? f.cast(parameters[i], 'bf16') : parameters[i];
+    seen.set(name, precision === 'bfloat16' && isMatrix ? f.cast(parameters[i], 'bf16') : parameters[i]);
   });
-  const byName = new Map<string, Tensor>(specs.map(({ name }, i) => [name, seen[i]]));
-  return { parameters, lookup: (name: string) => byName.get(name) };
+  return { parameters, lookup: (name: string) => seen.get(name) };
 }
 
 /**
  * The plans of a step. Without accumulation one plan does it all; with it the first adds the gradients of a batch to their sums
  * and the second updates.
  */
-export function trainingPlans(
-  config: DecoderConfig,
+export function trainingPlans<B>(
+  task: TrainingTask<B>,
   settings: StepSettings,
 ): { readonly learn: Plan; readonly update: Plan | null } {
-  const specs = parameterSpecs(config);
-  const { dropout, label_smoothing, z_loss, gradient_accumulation_steps, precision } = settings;
-  const { parameters, lookup } = lookupOf(specs, precision);
-  const keys = () => f.input('keys', 'i32', [dropoutPlaces(config.layers.length), 4]);
-  const objective = nextTokenObjective(config, lookup, batchInputs(settings), {
-    ...(dropout > 0 ? { dropout: { rate: dropout, keys: keys() } } : {}),
-    label_smoothing,
-    z_loss,
-  });
-  const { likelihood, loss } = objective;
-  const grads = gradients(loss, parameters, { recompute: settings.recompute ? objective.boundaries : [] });
-  const reported = { likelihood, ...(loss === likelihood ? {} : { loss }) };
+  const { specs } = task;
+  const { gradient_accumulation_steps, precision } = settings;
+  const { parameters, lookup } = lookupOf(task, precision);
+  const keys = task.places > 0 ? f.input('keys', 'i32', [task.places, 4]) : null;
+  const { measured, loss, metrics, boundaries } = task.objective(lookup, keys);
+  const grads = gradients(loss, parameters, { recompute: settings.recompute ? boundaries : [] });
+  const reported = { measured, ...(loss === measured ? {} : { loss }), ...metricOutputs(metrics) };
   if (gradient_accumulation_steps === 1) {
     const { norm, changed } = updateGraph(settings, specs, parameters, grads, rateInputs());
     return { learn: compile({ ...reported, norm, ...changed }), update: null };
@@ -261,13 +252,13 @@ export function trainingPlans(
   const sum = ({ name, shape }: ParameterSpec) => f.parameter(`grad.${name}`, 'f32', shape);
   const added = specs.map((spec, i) => [`grad.${spec.name}`, f.accumulate(sum(spec), grads[i], keep)] as const);
   const learn = compile({ ...reported, ...Object.fromEntries(added) });
-  const { norm, changed } = updateGraph(settings, specs, lookupOf(specs).parameters, specs.map(sum), rateInputs());
+  const alone = lookupOf({ specs, frozen: new Map() }).parameters;
+  const { norm, changed } = updateGraph(settings, specs, alone, specs.map(sum), rateInputs());
   return { learn, update: compile({ norm, ...changed }) };
 }
 
-/** The likelihood of a batch and nothing else. */
-export function evaluationPlan(config: DecoderConfig, settings: StepSettings): Plan {
-  const { lookup } = lookupOf(parameterSpecs(config), settings.precision);
-  const { likelihood } = nextTokenObjective(config, lookup, batchInputs(settings));
-  return compile({ likelihood });
+/** What a task measures of a batch, and nothing else. */
+function evaluationPlan<B>(task: TrainingTask<B>, precision?: TrainingPrecision): Plan {
+  const { measured, metrics } = task.objective(lookupOf(task, precision).lookup, null);
+  return compile({ measured, ...metricOutputs(metrics) });
 }
