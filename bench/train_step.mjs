@@ -5,6 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { openBackend } from '../dist/node/backends.js';
+import { wholeModel } from '../dist/training/learner.js';
 import { TrainingStep } from '../dist/training/step.js';
 import { nextTokenTask } from '../dist/training/task.js';
 
@@ -67,7 +68,7 @@ const settings = {
   seed: 1,
   precision: values.dtype,
 };
-const training = new TrainingStep(backend, nextTokenTask(config, settings), settings);
+const training = new TrainingStep(backend, nextTokenTask(wholeModel(config, settings.dropout), settings), settings);
 let state = 12345;
 const random = () => {
   state = (Math.imul(state, 1664525) + 1013904223) >>> 0;

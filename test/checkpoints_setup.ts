@@ -2,6 +2,7 @@
 import { createReferenceBackend } from '../src/backends/reference/backend.ts';
 import { type CheckpointFiles, diskFiles, type WritableFile } from '../src/node/checkpoint_files.ts';
 import type { Snapshot } from '../src/node/checkpoints.ts';
+import { wholeModel } from '../src/training/learner.ts';
 import { type PresetOverrides, resolvePreset } from '../src/training/presets.ts';
 import { TrainingStep } from '../src/training/step.ts';
 import { nextTokenTask } from '../src/training/task.ts';
@@ -31,7 +32,7 @@ export function tiny(overrides: PresetOverrides = {}, preset = 'nano'): Tiny {
   const sizes = { n_layer: 1, n_head: 2, n_embd: 8, block_size: 4, vocab_size: 11, batch_size: 1, ...overrides };
   const { config, decoder, training } = resolvePreset(preset, sizes);
   const settings = { ...training, block_size: 4, seed: 0 };
-  const step = new TrainingStep(createReferenceBackend(), nextTokenTask(decoder, settings), settings);
+  const step = new TrainingStep(createReferenceBackend(), nextTokenTask(wholeModel(decoder), settings), settings);
   return {
     step,
     config: { ...config },

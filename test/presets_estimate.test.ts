@@ -4,6 +4,7 @@ import { CapacityError } from '../src/errors.ts';
 import { parameterCount } from '../src/models/parameters.ts';
 import { countParameters, estimateFlops, estimateMemory } from '../src/training/estimate.ts';
 import { assertFits } from '../src/training/estimate_fit.ts';
+import { wholeModel } from '../src/training/learner.ts';
 import { presetNames, resolvePreset } from '../src/training/presets.ts';
 import { trainingPlans } from '../src/training/step.ts';
 import { nextTokenTask } from '../src/training/task.ts';
@@ -119,7 +120,7 @@ describe('memory', () => {
   ])('of many layers of %s is near that of the whole step', (name, overrides) => {
     const { decoder, training, fields } = resolvePreset(name, overrides);
     const settings = { ...training, block_size: fields.block_size, seed: 1 };
-    const { learn, update } = trainingPlans(nextTokenTask(decoder, settings), settings);
+    const { learn, update } = trainingPlans(nextTokenTask(wholeModel(decoder, settings.dropout), settings), settings);
     const arenaBytes = learn.arenaBytes + (update?.arenaBytes ?? 0);
     const exact = estimateMemory(decoder, { ...settings, arenaBytes }).total;
     expect(Math.abs(estimateMemory(decoder, settings).total / exact - 1)).toBeLessThan(0.03);

@@ -6,6 +6,7 @@ import { createReferenceBackend } from '../src/backends/reference/backend.ts';
 import { loadModel, type Model, parameterBuffers, parameterSpecs, readConfig } from '../src/models/index.ts';
 import { compile, f, gradients } from '../src/tensor/index.ts';
 import type { Batch } from '../src/training/data/index.ts';
+import { wholeModel } from '../src/training/learner.ts';
 import { batchInputs, nextTokenObjective } from '../src/training/objective.ts';
 import { type StepSettings, TrainingStep } from '../src/training/step.ts';
 import { type NextTokenSettings, nextTokenTask } from '../src/training/task.ts';
@@ -72,7 +73,6 @@ describe.each(['gpt2', 'llama'])('%s', (kind) => {
     batch_size: 4,
     block_size: run.input_ids[0][0].length - 1,
     gradient_accumulation_steps: 1,
-    dropout: 0,
     seed: 0,
   };
   const backends = [reference, ...compiled];
@@ -119,7 +119,7 @@ describe.each(['gpt2', 'llama'])('%s', (kind) => {
       const backend = make();
       const micros = variant === 'plain' ? 1 : 2;
       const all = { ...settings, batch_size: 4 / micros, gradient_accumulation_steps: micros };
-      const step = new TrainingStep(backend, nextTokenTask(decoderOf(kind), all), all);
+      const step = new TrainingStep(backend, nextTokenTask(wholeModel(decoderOf(kind)), all), all);
       const init = numbersOf(kind, 'init/model.safetensors');
       for (const { name } of step.specs) step.write(name, await init.read(name));
       for (const [s, wanted] of run.runs[variant].entries()) {

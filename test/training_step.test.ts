@@ -5,6 +5,7 @@ import { readConfig } from '../src/models/index.ts';
 import { type Batch, BatchStream } from '../src/training/data/index.ts';
 import { MemoryTokens } from '../src/training/data/token_source.ts';
 import { initialize } from '../src/training/initialize.ts';
+import { wholeModel } from '../src/training/learner.ts';
 import { type StepSettings, TrainingStep, trainingPlans } from '../src/training/step.ts';
 import { type NextTokenSettings, nextTokenTask } from '../src/training/task.ts';
 import { compiled, reference } from './backends.ts';
@@ -17,7 +18,7 @@ const config = readConfig({
   n_layer: 3,
   n_positions: 16,
 });
-type Settings = StepSettings & NextTokenSettings;
+type Settings = StepSettings & NextTokenSettings & { readonly dropout: number };
 const settings: Settings = {
   optimizer: 'adamw',
   beta1: 0.9,
@@ -42,7 +43,7 @@ interface Trained {
 
 async function learn(backend: Backend, own: Partial<Settings> = {}, steps = 5): Promise<Trained> {
   const all = { ...settings, ...own };
-  const step = new TrainingStep(backend, nextTokenTask(config, all), all);
+  const step = new TrainingStep(backend, nextTokenTask(wholeModel(config, all.dropout), all), all);
   initialize(step, { seed: 1, initializer_range: 0.02 });
   const micros = all.gradient_accumulation_steps;
   const batches = new BatchStream([{ source, weight: 1 }], {
@@ -105,7 +106,7 @@ describe('without attention across documents', () => {
       const plain = { optimizer: 'sgd', momentum: 0, weight_decay: 0, grad_clip: 0 } as const;
       const learnFrom = async (batches: readonly Batch[], crosses: boolean) => {
         const all = { ...own, ...plain, cross_document_attention: crosses };
-        const step = new TrainingStep(choice.make(1), nextTokenTask(config, all), {
+        const step = new TrainingStep(choice.make(1), nextTokenTask(wholeModel(config, all.dropout), all), {
           ...all,
           gradient_accumulation_steps: batches.length,
         });
@@ -149,7 +150,7 @@ describe.skipIf(fastest.missing)('a run', () => {
     expect(await learn(fastest.make(2), { dropout: 0.1, recompute: true })).toEqual(kept);
     const arena = (recompute: boolean) => {
       const all = { ...settings, dropout: 0.1, recompute };
-      return trainingPlans(nextTokenTask(config, all), all).learn.arenaBytes;
+      return trainingPlans(nextTokenTask(wholeModel(config, all.dropout), all), all).learn.arenaBytes;
     };
     expect(arena(true)).toBeLessThan(0.75 * arena(false));
   });
@@ -179,7 +180,7 @@ describe.skipIf(fastest.missing)('a run', () => {
 });
 
 it('a step whose gradients are unsound changes nothing', async () => {
-  const step = new TrainingStep(reference.make(), nextTokenTask(config, settings), settings);
+  const step = new TrainingStep(reference.make(), nextTokenTask(wholeModel(config), settings), settings);
   initialize(step, { seed: 1, initializer_range: 0.02 });
   const batches = new BatchStream([{ source, weight: 1 }], { batch_size: 3, block_size: 16, seed: 1 });
   await step.run(0, [batches.batch(0)], { learning_rate: 1e-2 });
@@ -216,7 +217,7 @@ describe('one step of an optimiser, by its definition in doubles', () => {
     rates: { learning_rate: number; matrix_learning_rate?: number },
   ) {
     const all = { ...settings, ...own };
-    const step = new TrainingStep(reference.make(), nextTokenTask(config, all), all);
+    const step = new TrainingStep(reference.make(), nextTokenTask(wholeModel(config, all.dropout), all), all);
     initialize(step, { seed: 1, initializer_range: 0.2 });
     const batches = new BatchStream([{ source, weight: 1 }], { batch_size: 3, block_size: 16, seed: 1 });
     const before = await step.read(name);

@@ -23,6 +23,7 @@ import {
   type TrainingEvent,
   TrainingStep,
   trainingLoop,
+  wholeModel,
 } from '../training/index.ts';
 import { END_OF_TEXT, fittingVocabulary, modelFiles, type SavedFiles } from '../training/model_files.ts';
 import { writeSafetensorsAsync } from '../weights/index.ts';
@@ -98,7 +99,7 @@ export async function startTraining(options: BrowserTraining): Promise<BrowserRu
   const windows = EVALUATION_BATCHES * batch_size;
   const evaluation = corpus.validation && new EvaluationBatches(corpus.validation, { ...shape, windows });
 
-  const task = nextTokenTask(decoder, { ...training, block_size });
+  const task = nextTokenTask(wholeModel(decoder, training.dropout), { ...training, block_size });
   const step = new TrainingStep(backend, task, { ...training, seed, recompute });
   initialize(step, { seed, initializer_range });
   const { eval_every, patience, max_time } = options;

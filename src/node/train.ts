@@ -14,6 +14,7 @@ import { estimateFlops } from '../training/estimate.ts';
 import { assertFits } from '../training/estimate_fit.ts';
 import type { TrainingEvent } from '../training/events.ts';
 import { initialize } from '../training/initialize.ts';
+import { wholeModel } from '../training/learner.ts';
 import { EVALUATION_BATCHES, type LoopState, loopSettings, trainingLoop } from '../training/loop.ts';
 import { fittingVocabulary, modelFiles } from '../training/model_files.ts';
 import { measurePeak } from '../training/peak.ts';
@@ -143,7 +144,13 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
     const settings = loopSettings(training, { ...given(request, LOOP_SETTINGS), max_time: options.max_time });
     backend = openBackend(options);
     const { label_smoothing, z_loss } = request;
-    const task = nextTokenTask(decoder, { ...training, block_size, cross_document_attention, label_smoothing, z_loss });
+    const task = nextTokenTask(wholeModel(decoder, training.dropout), {
+      ...training,
+      block_size,
+      cross_document_attention,
+      label_smoothing,
+      z_loss,
+    });
     const step = new TrainingStep(backend, task, { ...training, seed, precision, recompute });
     const files = modelFiles(config, tokenizer, made.json);
     const start = { command: options.command ?? [], version: packageVersion(), machine: machineInfo(backend.info) };

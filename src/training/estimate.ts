@@ -4,6 +4,7 @@
  */
 import type { DecoderConfig } from '../models/config.ts';
 import { type ParameterSpec, parameterSpecs } from '../models/parameters.ts';
+import { wholeModel } from './learner.ts';
 import { type StepSettings, trainingPlans } from './step.ts';
 import { type NextTokenSettings, nextTokenTask } from './task.ts';
 import { stateSpecs } from './update.ts';
@@ -31,6 +32,7 @@ export interface ParameterCounts {
  * dropout, nothing recomputed.
  */
 export interface EstimateOptions extends Partial<StepSettings & NextTokenSettings> {
+  readonly dropout?: number;
   /** Bytes of the step's arena, where it is compiled already (`TrainingStep.arenaBytes`). */
   readonly arenaBytes?: number;
 }
@@ -138,7 +140,7 @@ export function estimateMemory(decoder: DecoderConfig, options: EstimateOptions 
 function settingsOf(
   decoder: DecoderConfig,
   { arenaBytes: _, ...given }: EstimateOptions,
-): StepSettings & NextTokenSettings {
+): StepSettings & NextTokenSettings & { readonly dropout: number } {
   return {
     batch_size: 1,
     block_size: decoder.n_positions,
@@ -161,12 +163,12 @@ const FEW_LAYERS = 4;
 const MORE_LAYERS = 6;
 
 /** Bytes of the step's arena. */
-function estimateArena(decoder: DecoderConfig, settings: StepSettings & NextTokenSettings): number {
+function estimateArena(decoder: DecoderConfig, settings: ReturnType<typeof settingsOf>): number {
   const count = decoder.layers.length;
   const measure = (layers: number): number => {
     // Of all kinds of layers, in their order: banded ones, experts.
     const few = { ...decoder, layers: decoder.layers.slice(0, layers) };
-    const { learn, update } = trainingPlans(nextTokenTask(few, settings), settings);
+    const { learn, update } = trainingPlans(nextTokenTask(wholeModel(few, settings.dropout), settings), settings);
     return learn.arenaBytes + (update?.arenaBytes ?? 0);
   };
   if (count <= MORE_LAYERS) return measure(count);

@@ -5,6 +5,7 @@ export { assertFits } from './estimate_fit.ts';
 export type * from './events.ts';
 export { modelTensors } from './export.ts';
 export { initialize } from './initialize.ts';
+export { adapterLearner, type Learner, type Pass, trainingStates, wholeModel } from './learner.ts';
 export {
   EVALUATION_BATCHES,
   type EvaluationSet,

@@ -2,29 +2,20 @@
  * Objectives: functions from a decoder to the number that training makes small. The next-token likelihood is the principle of the whole
  * line of models: L(θ) = Σ_t log P(x_t | x_<t; θ) (Radford et al. 2018, equation 1), here as a weighted sum of -log P.
  */
-import { decoderHidden, decoderLogits, type ParameterLookup } from '../models/decoder.ts';
+import { decoderLogits, type ParameterLookup } from '../models/decoder.ts';
 import type { DecoderConfig } from '../models/index.ts';
 import { f, type Tensor } from '../tensor/index.ts';
 import { IGNORED } from './data/index.ts';
-import { attentionKey, dropoutSites } from './dropout.ts';
+import { type Pass, type RowTensors, trainingStates } from './learner.ts';
 
 /** What a batch is, as tensors: all (B, T). */
-export interface BatchTensors {
-  readonly tokens: Tensor;
+export interface BatchTensors extends RowTensors {
   readonly targets: Tensor;
   /** What each target counts for in the sum; 0 where it is ignored. */
   readonly weights: Tensor;
-  readonly positions: Tensor;
-  /** The first position of each one's document; null where attention crosses documents. */
-  readonly firstKeys: Tensor | null;
 }
 
-export interface ObjectiveOptions {
-  /**
-   * Share of activations, and of the weights of attention, that are set to 0 (Srivastava et al. 2014), with the keys of their random
-   * numbers; none without it.
-   */
-  readonly dropout?: { readonly rate: number; readonly keys: Tensor };
+export interface ObjectiveOptions extends Pass {
   /** Weight of the uniform distribution in the target (Szegedy et al. 2016); 0 unless given. */
   readonly label_smoothing?: number;
   /** Weight of log² Z, which keeps logits near 0 (Chowdhery et al. 2022); 0 unless given. */
@@ -67,20 +58,10 @@ export function nextTokenObjective(
   config: DecoderConfig,
   parameter: ParameterLookup,
   batch: BatchTensors,
-  { dropout, label_smoothing = 0, z_loss = 0 }: ObjectiveOptions = {},
+  { label_smoothing = 0, z_loss = 0, ...pass }: ObjectiveOptions = {},
 ): Objective {
-  const boundaries: Tensor[] = [];
-  const hidden = decoderHidden(config, parameter, {
-    ids: batch.tokens,
-    positions: batch.positions,
-    attend({ layer, q, k, v, sinks, attrs }) {
-      const key = dropout ? attentionKey(dropout.keys, config.layers.length, layer) : null;
-      return f.attention(q, k, v, { sinks, firstKey: batch.firstKeys, key }, { ...attrs, dropout: dropout?.rate }); // (B, T, H, D)
-    },
-    drop: dropout && dropoutSites(dropout.rate, dropout.keys),
-    onLayer: (x) => boundaries.push(x),
-  }); // (B, T, C)
-  const logits = decoderLogits(config, parameter, hidden); // (B, T, V)
+  const { hidden, boundaries } = trainingStates(config, parameter, batch, pass); // (B, T, C)
+  const logits = decoderLogits(config, parameter, hidden, pass.maps); // (B, T, V)
   const losses = f.crossEntropy(logits, batch.targets, IGNORED); // (B, T)
   const total = (x: Tensor) => f.reshape(f.sum(f.mul(x, batch.weights), 0, 2), [1]);
   const measured = total(losses);

@@ -241,7 +241,7 @@ export function trainingPlans<B>(
   const { gradient_accumulation_steps, precision } = settings;
   const { parameters, lookup } = lookupOf(task, precision);
   const keys = task.places > 0 ? f.input('keys', 'i32', [task.places, 4]) : null;
-  const { measured, loss, metrics, boundaries } = task.objective(lookup, keys);
+  const { measured, loss, metrics, boundaries } = task.objective(lookup, keys, false);
   const grads = gradients(loss, parameters, { recompute: settings.recompute ? boundaries : [] });
   const reported = { measured, ...(loss === measured ? {} : { loss }), ...metricOutputs(metrics) };
   if (gradient_accumulation_steps === 1) {
@@ -259,6 +259,6 @@ export function trainingPlans<B>(
 
 /** What a task measures of a batch, and nothing else. */
 function evaluationPlan<B>(task: TrainingTask<B>, precision?: TrainingPrecision): Plan {
-  const { measured, metrics } = task.objective(lookupOf(task, precision).lookup, null);
+  const { measured, metrics } = task.objective(lookupOf(task, precision).lookup, null, true);
   return compile({ measured, ...metricOutputs(metrics) });
 }

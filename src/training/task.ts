@@ -3,32 +3,24 @@
  * pre-training, fine-tuning under adapters, preferences and heads are tasks of one machine.
  */
 import type { ParameterLookup } from '../models/decoder.ts';
-import { type DecoderConfig, type ModelParameter, type ParameterSpec, parameterSpecs } from '../models/index.ts';
 import type { Tensor } from '../tensor/index.ts';
 import { type Batch, IGNORED } from './data/index.ts';
-import { dropoutPlaces } from './dropout.ts';
+import type { Learner } from './learner.ts';
 import { batchInputs, nextTokenObjective, type Objective } from './objective.ts';
 
 /** Data of a batch, by the names of the plan's inputs. */
 export type TaskInputs = Readonly<Record<string, Int32Array | Float32Array>>;
 
 /** @typeParam B what one pass is fed. */
-export interface TrainingTask<B = Batch> {
-  /** Of the model that is learnt, or that stands frozen under what is. */
-  readonly config: DecoderConfig;
-  /** What learns, in an order that stays. */
-  readonly specs: readonly ParameterSpec[];
-  /** What stays as it is: buffers of any type, by name. */
-  readonly frozen: ReadonlyMap<string, ModelParameter>;
-  /** Places that drop; 0 without dropout. */
-  readonly places: number;
+export interface TrainingTask<B = Batch> extends Omit<Learner, 'pass'> {
   /** Whether `measured` is a mean of -log P, of which a perplexity can be told. */
   readonly isLikelihood: boolean;
   /**
    * The graph of a batch whose things each count for `weight` (see `inputs`).
-   * @param keys (places, 4) i32 of the random numbers of dropout; null to measure.
+   * @param keys (places, 4) i32 of the random numbers of dropout; null without.
+   * @param isMeasure whether nothing will be learnt from it.
    */
-  objective(parameter: ParameterLookup, keys: Tensor | null): Objective;
+  objective(parameter: ParameterLookup, keys: Tensor | null, isMeasure: boolean): Objective;
   /** How many things a mean is of: targets, pairs, examples. */
   count(batch: B): number;
   /** @param weight of each of these things in all sums. */
@@ -38,25 +30,23 @@ export interface TrainingTask<B = Batch> {
 export interface NextTokenSettings {
   readonly batch_size: number;
   readonly block_size: number;
-  readonly dropout: number;
   /** Whether a token sees all before it in its window, or only those of its own document. Default true. */
   readonly cross_document_attention?: boolean;
   readonly label_smoothing?: number;
   readonly z_loss?: number;
 }
 
-/** Learn all parameters of a decoder from text. */
-export function nextTokenTask(config: DecoderConfig, settings: NextTokenSettings): TrainingTask {
-  const { dropout, label_smoothing, z_loss } = settings;
+/** The likelihood of text, or of the tokens of it that are to be learned. */
+export function nextTokenTask({ pass, ...learner }: Learner, settings: NextTokenSettings): TrainingTask {
+  const { label_smoothing, z_loss } = settings;
   return {
-    config,
-    specs: parameterSpecs(config),
-    frozen: new Map(),
-    places: dropout > 0 ? dropoutPlaces(config.layers.length) : 0,
+    ...learner,
     isLikelihood: true,
-    objective: (parameter, keys) =>
-      nextTokenObjective(config, parameter, batchInputs(settings), {
-        ...(keys ? { dropout: { rate: dropout, keys }, label_smoothing, z_loss } : {}),
+    // What is measured is the likelihood itself: smoothing is for learning.
+    objective: (parameter, keys, isMeasure) =>
+      nextTokenObjective(learner.config, parameter, batchInputs(settings), {
+        ...pass(parameter, keys),
+        ...(isMeasure ? {} : { label_smoothing, z_loss }),
       }),
     count: ({ targets }) => countTargets(targets),
     inputs: (batch, weight) => batchData(batch, weight, settings),
