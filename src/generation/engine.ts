@@ -2,7 +2,7 @@
 import type { Backend, BackendBuffer, LoadedPlan, RunResult } from '../backends/backend.ts';
 import { CapacityError, SettingError } from '../errors.ts';
 import { type Model, parameterBuffers } from '../models/index.ts';
-import { type CacheSpec, type InferenceShape, inferencePlan } from '../models/inference.ts';
+import { type CacheSpec, type InferenceExtras, type InferenceShape, inferencePlan } from '../models/inference.ts';
 import { byteLength } from '../tensor/dtype.ts';
 import type { Plan, Precision } from '../tensor/index.ts';
 import { sizeOf } from '../tensor/shape.ts';
@@ -35,6 +35,8 @@ export interface StepRequest {
   readonly hidden?: Rows;
   /** Layers whose input the output head reads as well, for the rows of `logits`. */
   readonly exits?: readonly number[];
+  /** With logits 'none': tokens to judge, one after each of the last pending tokens. */
+  readonly targets?: readonly number[];
 }
 
 /** What a step brings back for one request. */
@@ -45,10 +47,16 @@ export interface StepResult {
   readonly hidden: Float32Array;
   /** Logits by early exit, in the order asked for: each of the shape of `logits`. */
   readonly exits: readonly Float32Array[];
+  /** Of each target: the natural logarithm of its probability. */
+  readonly logprobs: Float32Array;
+  /** Of each target: the most probable token in its place, the least id among equals. */
+  readonly best: Int32Array;
 }
 
 const PAGE_SIZE = 32;
 const CACHE_BUDGET = 2 ** 30;
+/** Stands for "no target" in a row. */
+const UNJUDGED = -100;
 
 /** A run of rows of one sequence inside a chunk. */
 interface Span {
@@ -122,12 +130,13 @@ export class Engine {
     return this.backend.load(plan, { ...parameterBuffers(this.model), ...cacheBuffers });
   }
 
-  /** The plan that gives hidden states or these exits besides logits; made when it is first needed. */
-  private planWith(hidden: boolean, exits: readonly number[]): LoadedPlan {
-    const key = hidden || exits.length > 0 ? `${hidden}:${exits.join()}` : '';
+  /** The plan that gives hidden states, these exits or judged targets besides logits; made when it is first needed. */
+  private planWith(extras: Required<InferenceExtras>): LoadedPlan {
+    const { hidden, exits, targets } = extras;
+    const key = hidden || targets || exits.length > 0 ? `${hidden}:${targets}:${exits.join()}` : '';
     let plan = this.plans.get(key);
     if (!plan) {
-      plan = this.load(inferencePlan(this.model, this.shape, { hidden, exits }).plan);
+      plan = this.load(inferencePlan(this.model, this.shape, extras).plan);
       this.plans.set(key, plan);
     }
     return plan;
@@ -186,7 +195,10 @@ export class Engine {
   }
 
   private async runStep(requests: readonly StepRequest[]): Promise<StepResult[]> {
-    for (const { sequence } of requests) this.checkTokens(sequence);
+    for (const request of requests) {
+      this.checkTokens(request.sequence);
+      this.checkTargets(request);
+    }
     if (new Set(requests.map(({ sequence }) => sequence)).size !== requests.length) {
       throw new SettingError('requests', requests.length, 'name a sequence twice');
     }
@@ -195,18 +207,34 @@ export class Engine {
     this.reserve(requests.map(({ sequence }) => sequence));
 
     const { vocab_size: V, n_embd: C } = this.model.config;
-    const results = requests.map(({ sequence, logits, hidden = 'none', exits: layers = [] }) => {
+    const results = requests.map(({ sequence, logits, hidden = 'none', exits: layers = [], targets = [] }) => {
       const room = (rows: Rows, width: number) =>
         new Float32Array(
           width * (rows === 'none' || sequence.pending === 0 ? 0 : rows === 'last' ? 1 : sequence.pending),
         );
-      return { logits: room(logits, V), hidden: room(hidden, C), exits: layers.map(() => room(logits, V)) };
+      return {
+        logits: room(logits, V),
+        hidden: room(hidden, C),
+        exits: layers.map(() => room(logits, V)),
+        logprobs: new Float32Array(targets.length),
+        best: new Int32Array(targets.length),
+      };
     });
-    const filled = requests.map(() => ({ logits: 0, hidden: 0 }));
+    const filled = requests.map(() => ({ logits: 0, hidden: 0, targets: 0 }));
     for (const spans of this.chunks(requests)) {
       const run = await this.runChunk(spans, requests, exits);
       let row = 0;
       for (const { request, count } of run.selected) {
+        if (requests[request].targets?.length) {
+          const { logprobs, best } = results[request];
+          for (let i = row; i < row + count; i++) {
+            const at = filled[request].targets++;
+            logprobs[at] = -run.outputs.loss[i];
+            best[at] = run.outputs.best[i];
+          }
+          row += count;
+          continue;
+        }
         const at = filled[request].logits;
         const part = (name: string) => (run.outputs[name] as Float32Array).subarray(row * V, (row + count) * V);
         results[request].logits.set(part('logits'), at);
@@ -257,10 +285,26 @@ export class Engine {
     }
   }
 
-  /** Take over pages that hold the beginning of a sequence, but leave its last token to compute. */
-  private usePrefix({ sequence, logits, hidden }: StepRequest): void {
+  private checkTargets({ sequence, logits, exits, targets }: StepRequest): void {
+    if (!targets?.length) return;
+    if (logits !== 'none' || exits?.length) {
+      throw new SettingError('targets', targets, "go with logits 'none' and without exits: ask for one of them");
+    }
+    if (targets.length > sequence.pending) {
+      throw new SettingError('targets', targets, `are more than the ${sequence.pending} pending tokens`);
+    }
+    const vocabulary = this.model.config.vocab_size;
+    const wrong = targets.find((token) => !Number.isInteger(token) || token < 0 || token >= vocabulary);
+    if (wrong !== undefined) {
+      throw new SettingError('targets', wrong, `is not a token id of this model (0 to ${vocabulary - 1})`);
+    }
+  }
+
+  /** Take over pages that hold the beginning of a sequence, but leave to compute what is wanted, and its last token. */
+  private usePrefix({ sequence, logits, hidden, targets }: StepRequest): void {
     if (!this.prefixCache || logits === 'all' || hidden === 'all' || sequence.computed % PAGE_SIZE !== 0) return;
-    while (sequence.computed + PAGE_SIZE < sequence.length) {
+    const end = sequence.length - Math.max(1, targets?.length ?? 0);
+    while (sequence.computed + PAGE_SIZE <= end) {
       const tokens = sequence.tokens.slice(sequence.computed, sequence.computed + PAGE_SIZE);
       const page = this.pool.find(sequence.pages.at(-1) ?? -1, tokens);
       if (page < 0) return;
@@ -333,6 +377,7 @@ export class Engine {
     const [ids, positions, rows, slots] = Array.from({ length: 4 }, () => new Int32Array(N));
     const tables = new Int32Array(spans.length * this.pagesPerSequence);
     const select: number[] = [];
+    const judged: number[] = [];
     const selected: Share[] = [];
     const stateRows: number[] = [];
     const states: Share[] = [];
@@ -353,15 +398,30 @@ export class Engine {
       };
       want(requests[request].logits, select, selected);
       want(requests[request].hidden ?? 'none', stateRows, states);
+      const wanted = requests[request].targets ?? [];
+      const begin = Math.max(start, sequence.length - wanted.length);
+      for (let position = begin; position < end; position++) {
+        judged[select.length] = wanted[position - sequence.length + wanted.length];
+        select.push(first + position - start);
+      }
+      if (begin < end) selected.push({ request, count: end - begin });
     });
     const hidden = requests.some((request) => (request.hidden ?? 'none') !== 'none');
-    const outputs = await this.planWith(hidden, exits).run({
+    const targets = requests.some((request) => request.targets?.length);
+    const logits = !targets || requests.some((request) => request.logits !== 'none');
+    const outputs = await this.planWith({ hidden, exits, targets }).run({
       dims: { N, R: spans.length, L: select.length, ...(hidden ? { S: stateRows.length } : {}) },
       inputs: {
         ...{ ids, positions, rows, slots, tables, select: Int32Array.from(select) },
         ...(hidden ? { states: Int32Array.from(stateRows) } : {}),
+        ...(targets ? { targets: Int32Array.from(select, (_, i) => judged[i] ?? UNJUDGED) } : {}),
       },
-      outputs: ['logits', ...(hidden ? ['hidden'] : []), ...exits.map((i) => `exit.${i}`)],
+      outputs: [
+        ...(logits ? ['logits'] : []),
+        ...(hidden ? ['hidden'] : []),
+        ...exits.map((i) => `exit.${i}`),
+        ...(targets ? ['loss', 'best'] : []),
+      ],
     });
     for (const { sequence, end } of spans) this.markComputed(sequence, end);
     return { outputs, selected, states };

@@ -32,6 +32,8 @@ export interface InferenceExtras {
   readonly hidden?: boolean;
   /** Layers whose input goes to the output head as it is, without the final norm (DoLa; Chuang et al. 2024). */
   readonly exits?: readonly number[];
+  /** How probable a given token is after each row of `select`, and which is the most probable. */
+  readonly targets?: boolean;
 }
 
 export interface InferencePlan {
@@ -42,7 +44,8 @@ export interface InferencePlan {
 /**
  * Inputs: `ids`, `positions`, `rows` (which table each row belongs to), `slots` (page * pageSize + offset of each row), all (N); `tables`
  * (R, pagesPerSequence); `select` (L), the rows whose logits are wanted. Output: `logits` (L, V). Dimensions: N, R, L. Extras: `states`
- * (S), the rows whose states are wanted, gives `hidden` (S, C); each exit i gives `exit.i` (L, V).
+ * (S), the rows whose states are wanted, gives `hidden` (S, C); each exit i gives `exit.i` (L, V); `targets` (L), tokens or -100, gives `loss` (L), the
+ * negative logarithm of each one's probability (0 for -100), and `best` (L, 1), the token with the greatest.
  */
 export function inferencePlan(model: Model, shape: InferenceShape, extras: InferenceExtras = {}): InferencePlan {
   const { config } = model;
@@ -76,13 +79,18 @@ export function inferencePlan(model: Model, shape: InferenceShape, extras: Infer
     },
   }); // (N, C)
   const states = (x: Tensor, chosen: Tensor) => decoderNormed(config, parameter, f.gather(x, chosen)); // (L, C)
-  const outputs: Record<string, Tensor> = { logits: decoderHead(config, parameter, states(hidden, select)) }; // (L, V)
+  const logits = decoderHead(config, parameter, states(hidden, select)); // (L, V)
+  const outputs: Record<string, Tensor> = { logits };
   if (extras.hidden) {
     const S = new DimVar('S', shape.maxRows);
     outputs.hidden = states(hidden, f.input('states', 'i32', [S])); // (S, C)
   }
   for (const i of extras.exits ?? []) {
     outputs[`exit.${i}`] = decoderHead(config, parameter, f.gather(entering[i], select)); // (L, V)
+  }
+  if (extras.targets) {
+    outputs.loss = f.crossEntropy(logits, f.input('targets', 'i32', [L])); // (L)
+    outputs.best = f.topk(logits, 1); // (L, 1)
   }
   return { plan: compile({ ...outputs, ...written }, { precision: shape.precision }), caches };
 }
