@@ -1173,6 +1173,14 @@ export const opCases: OpCases = {
   geluGrad: unary({ relative: 3e-6, absolute: 3e-7 }),
   geluTanhGrad: unary({ relative: 3e-6, absolute: 3e-7 }),
   siluGrad: unary({ relative: 3e-6, absolute: 3e-7 }),
+  detach: {
+    tolerance: 'exact',
+    cases: [
+      { inputs: [given([3, 5])], attrs: {} },
+      { inputs: [given([n9, 5])], attrs: {}, dims: nTo(0, 9) },
+    ],
+    bench: [],
+  },
 };
 
 /** Cases that came later, after all others for the same reason. */

@@ -71,8 +71,8 @@ describe('gradients', () => {
   it('every op has a checked gradient or a reason why not', () => {
     for (const [op, { gradient }] of Object.entries(opTable)) {
       if (typeof gradient === 'string') expect(gradient.length, op).toBeGreaterThan(10);
-      // Rounding has no difference quotient; what a cast's gradient is, the next test says.
-      else if (op !== 'cast') expect(ops, op).toContain(op);
+      // Rounding has no difference quotient, and a detached number is not to have one; the next tests say what their gradients are.
+      else if (op !== 'cast' && op !== 'detach') expect(ops, op).toContain(op);
     }
   });
 
@@ -81,6 +81,13 @@ describe('gradients', () => {
     const loss = f.reshape(f.sum(f.mul(f.cast(f.cast(x, 'bf16'), 'f32'), f.constant([1, 2, 3], [3])), 0), [1]);
     const [grad] = gradients(loss, [x]);
     expect([...evaluate([grad], new Map([[x, [4, 5, 6]]])).get(grad)!]).toEqual([1, 2, 3]);
+  });
+
+  it('stops at a detached number', () => {
+    const x = f.input('x', 'f32', [3]);
+    const loss = f.reshape(f.sum(f.mul(x, f.detach(f.square(x))), 0), [1]);
+    const [grad] = gradients(loss, [x]);
+    expect([...evaluate([grad], new Map([[x, [1, 2, 3]]])).get(grad)!]).toEqual([1, 4, 9]);
   });
 
   it('refuses a path without a gradient, and says why', () => {

@@ -69,6 +69,7 @@ const refusals: Refusals = {
     [[t('q4_0', 2, 64)], { shape: [4, 32] }, /rows of q4_0 cannot be cut/],
   ],
   hold: [[[x(3)], {}, /takes 2 inputs, got 1/]],
+  detach: [[[], {}, /takes 1 inputs, got 0/]],
   permute: [
     [[x(3, 4)], { axes: [0, 0] }, /\[0,0\] is not an order of the 2 axes/],
     [[x(3, 4)], { axes: [1] }, /not an order/],

@@ -19,7 +19,18 @@ export interface AttentionCall {
   readonly attrs: AttentionAttrs;
 }
 
-export interface DecoderInputs {
+/**
+ * How the decoder's linear maps and its embedding are computed, where not as plain products and look-ups: what adapters hang on. A site is
+ * the name of a map without `.weight`: `layers.0.attention.q`, `head`, `embed`.
+ */
+export interface DecoderMaps {
+  /** x (…, K) through the weight (O, K) and the bias (O) of a site: (…, O). */
+  readonly linear?: (site: string, x: Tensor, weight: Tensor, bias: Tensor | null) => Tensor;
+  /** Rows of the embedding (V, C) by ids (…): (…, C). */
+  readonly embedding?: (ids: Tensor, weight: Tensor) => Tensor;
+}
+
+export interface DecoderInputs extends DecoderMaps {
   /** Token ids (…). */
   readonly ids: Tensor;
   /** The position of each token in its sequence (…), of the same shape. */
@@ -50,16 +61,30 @@ export function decoderNormed(config: DecoderConfig, parameter: ParameterLookup,
 }
 
 /** The output head: states (…, C) to logits (…, V). */
-export function decoderHead(config: DecoderConfig, parameter: ParameterLookup, states: Tensor): Tensor {
+export function decoderHead(
+  config: DecoderConfig,
+  parameter: ParameterLookup,
+  states: Tensor,
+  { linear = plainLinear }: DecoderMaps = {},
+): Tensor {
   const head = need(parameter, config.tied ? 'embed.weight' : 'head.weight');
-  const logits = f.linear(states, head, parameter('head.bias')); // (…, V)
+  const logits = linear('head', states, head, parameter('head.bias') ?? null); // (…, V)
   const cap = config.logitSoftcap;
   return cap > 0 ? f.affine(f.tanh(f.affine(logits, 1 / cap, 0)), cap, 0) : logits;
 }
 
 /** The final norm and the output head: hidden states (…, C) to logits (…, V). */
-export function decoderLogits(config: DecoderConfig, parameter: ParameterLookup, hidden: Tensor): Tensor {
-  return decoderHead(config, parameter, decoderNormed(config, parameter, hidden));
+export function decoderLogits(
+  config: DecoderConfig,
+  parameter: ParameterLookup,
+  hidden: Tensor,
+  maps: DecoderMaps = {},
+): Tensor {
+  return decoderHead(config, parameter, decoderNormed(config, parameter, hidden), maps);
+}
+
+function plainLinear(_site: string, x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
+  return f.linear(x, weight, bias);
 }
 
 function need(parameter: ParameterLookup, name: string): Tensor {
@@ -96,7 +121,8 @@ class Decoder {
 
   embed(): Tensor {
     const { embeddingScale, learnedPositions } = this.config;
-    let x = f.gather(this.need('embed.weight'), this.inputs.ids); // (…, C)
+    const { embedding = (ids: Tensor, table: Tensor) => f.gather(table, ids) } = this.inputs;
+    let x = embedding(this.inputs.ids, this.need('embed.weight')); // (…, C)
     if (embeddingScale !== 1) x = f.affine(x, embeddingScale, 0);
     if (learnedPositions) x = f.add(x, f.gather(this.need('positions.weight'), this.inputs.positions));
     return this.drop(x);
@@ -201,7 +227,8 @@ class Decoder {
   }
 
   private linear(x: Tensor, at: string): Tensor {
-    return f.linear(x, this.need(`${at}.weight`), this.parameter(`${at}.bias`));
+    const { linear = plainLinear } = this.inputs;
+    return linear(at, x, this.need(`${at}.weight`), this.parameter(`${at}.bias`) ?? null);
   }
 
   private need(name: string): Tensor {

@@ -77,6 +77,8 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 }
 /** x, once `after` is known: see `OpAttrs.hold`. */
 export const hold = (x: Tensor, after: Tensor): Tensor => apply('hold', [x, after], {});
+/** x for whom gradients are taken as for a constant. */
+export const detach = (x: Tensor): Tensor => apply('detach', [x], {});
 export const permute = (x: Tensor, axes: readonly number[]): Tensor => apply('permute', [x], { axes });
 export const slice = (x: Tensor, axis: number, start: number, end: number): Tensor =>
   apply('slice', [x], { axis, start, end });

@@ -69,6 +69,8 @@ export interface OpAttrs extends UnaryAttrs, BinaryAttrs {
   readonly reshape: { readonly shape: Shape };
   /** The first input, not to be had before the second: what is computed from it is computed then, and not shared with what was before. */
   readonly hold: None;
+  /** The input as a number like any other: no gradient goes back through it. */
+  readonly detach: None;
   readonly permute: { readonly axes: readonly number[] };
   readonly slice: { readonly axis: number; readonly start: number; readonly end: number };
   readonly pad: { readonly axis: number; readonly before: number; readonly after: number };

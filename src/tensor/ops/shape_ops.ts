@@ -90,6 +90,14 @@ export const shapeRows = {
     kernel: 'view',
   } satisfies OpRow<None>,
 
+  detach: {
+    arity: [1, 1],
+    infer: ([x]) => ({ dtype: x!.dtype, shape: x!.shape }),
+    gradient: () => [null],
+    reference: ([x]) => x!.data.slice(),
+    kernel: 'view',
+  } satisfies OpRow<None>,
+
   permute: {
     arity: [1, 1],
     infer([x], { axes }) {

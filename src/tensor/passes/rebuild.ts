@@ -11,9 +11,9 @@ export function isOp(tensor: Tensor): tensor is OpTensor {
   return tensor.origin.kind === 'op';
 }
 
-/** Ops whose result is their first input's memory: a reshape, a cut along the outermost dimension, a `hold`. */
+/** Ops whose result is their first input's memory: a reshape, a cut along the outermost dimension, a `hold`, a `detach`. */
 export function isView({ origin: { op, attrs } }: OpTensor): boolean {
-  return op === 'reshape' || op === 'hold' || (op === 'slice' && attrs.axis === 0);
+  return op === 'reshape' || op === 'hold' || op === 'detach' || (op === 'slice' && attrs.axis === 0);
 }
 
 /**
