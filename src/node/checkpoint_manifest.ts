@@ -18,8 +18,9 @@ export interface Manifest {
 
 export const MANIFEST = 'manifest.json';
 const FORMAT = 1;
-/** Without these nothing can be restored. */
-const REQUIRED = ['config.json', 'model.safetensors', 'optimizer.safetensors', 'trainer.json'];
+/** Without these nothing can be restored, nor without what was learnt: a decoder, or something beside one. */
+const REQUIRED = ['optimizer.safetensors', 'trainer.json'];
+const LEARNT = [['config.json', 'model.safetensors'], ['learned.safetensors']];
 /** Much more than any manifest has. */
 const LARGEST = 1 << 20;
 
@@ -61,10 +62,11 @@ export async function readManifest(folder: string): Promise<Manifest | string> {
   const { step, saved, files } = body;
   if (!isCount(step) || !isCount(saved) || !isJsonObject(files)) return `${MANIFEST} lacks step, saved or files`;
   for (const [name, facts] of Object.entries(files)) {
-    const sound = /^[a-z_]+\.(json|safetensors)$/.test(name) && isFacts(facts);
+    const sound = /^[A-Za-z_]+\.(json|safetensors|jinja|md)$/.test(name) && isFacts(facts);
     if (!sound) return `${MANIFEST} has an entry that cannot be: ${JSON.stringify(name.slice(0, 80))}`;
   }
-  const missing = REQUIRED.find((name) => !Object.hasOwn(files, name));
+  const lacks = (name: string) => !Object.hasOwn(files, name);
+  const missing = REQUIRED.find(lacks) ?? (LEARNT.every((names) => names.some(lacks)) ? 'model.safetensors' : null);
   if (missing) return `${MANIFEST} does not name ${missing}`;
   return { step, saved, files: files as Record<string, FileFacts> };
 }

@@ -7,10 +7,17 @@ import { existsSync, readdirSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FileFormatError, SettingError } from '../errors.ts';
-import { parameterSpecs, parameterValues, readConfig } from '../models/index.ts';
+import { type DecoderConfig, parameterSpecs, parameterValues, readConfig } from '../models/index.ts';
 import { modelTensors } from '../training/export.ts';
 import type { TrainingStep } from '../training/step.ts';
-import { type JsonObject, readSafetensors, tensorBytes, toFloat32, writeSafetensorsAsync } from '../weights/index.ts';
+import {
+  type AsyncTensorToWrite,
+  type JsonObject,
+  readSafetensors,
+  tensorBytes,
+  toFloat32,
+  writeSafetensorsAsync,
+} from '../weights/index.ts';
 import {
   type CheckpointFiles,
   codeOf,
@@ -36,8 +43,8 @@ import { FileSource } from './file_source.ts';
 export interface Snapshot {
   /** Steps done. */
   readonly step: number;
-  /** The content of config.json. */
-  readonly config: Readonly<Record<string, unknown>>;
+  /** The content of config.json; null where the decoder stays as it is and something beside it learns. */
+  readonly config: Readonly<Record<string, unknown>> | null;
   /** The content of tokenizer.json. */
   readonly tokenizer: unknown | null;
   /** The content of tokenizer_config.json. */
@@ -46,6 +53,14 @@ export interface Snapshot {
   readonly generation?: Readonly<Record<string, unknown>>;
   /** The loop's state, as JSON. */
   readonly trainer: Readonly<Record<string, unknown>>;
+  /** What else a user finds in the run's folder. */
+  readonly beside?: readonly BesideFile[];
+}
+
+/** A file of text, or of tensors. */
+export interface BesideFile {
+  readonly name: string;
+  readonly content: string | readonly AsyncTensorToWrite[];
 }
 
 export interface SaveOptions {
@@ -69,19 +84,20 @@ export interface FoundCheckpoint {
   readonly path: string;
   readonly step: number;
   readonly trainer: Readonly<Record<string, unknown>>;
-  readonly config: Readonly<Record<string, unknown>>;
+  /** Null where the decoder is not of the checkpoint. */
+  readonly config: Readonly<Record<string, unknown>> | null;
   /**
    * Write parameters and optimiser state into a step. Nothing is written unless all of it fits.
    * @throws FileFormatError when the step is of another model or optimiser.
    */
-  restore(step: TrainingStep): Promise<void>;
+  restore<B>(step: TrainingStep<B>): Promise<void>;
 }
 
 /** Which checkpoint the run's own folder shows. */
 interface Best {
   readonly checkpoint: string;
   readonly step: number;
-  /** Of its model.safetensors. */
+  /** Of its weights: model.safetensors, or what is learnt beside a model. */
   readonly model_sha256: string;
 }
 
@@ -93,9 +109,12 @@ interface Listed {
 
 const MODEL = 'model.safetensors';
 const OPTIMIZER = 'optimizer.safetensors';
+/** What learns and is no parameter of the decoder, under its names here. */
+const LEARNED = 'learned.safetensors';
+const TRAINER = 'trainer.json';
 const BEST = 'best.json';
-/** Files of the run's own folder, the weights last: once they are there, all of them are. */
-const SHOWN = ['config.json', 'generation_config.json', 'tokenizer_config.json', 'tokenizer.json'] as const;
+/** Files of a checkpoint that only a resumed run reads. */
+const HIDDEN: readonly string[] = [OPTIMIZER, LEARNED, TRAINER, MANIFEST];
 /** Names of what is on its way in, on its way out, and put aside while another takes its place. */
 const WRITING = '.writing-';
 const REMOVED = '.removed-';
@@ -112,13 +131,13 @@ export function checkpointFolder(run: string): string {
  * @returns the checkpoint's folder.
  * @throws EnvironmentError for a full disk or a folder that cannot be written; SettingError when config.json is of another model.
  */
-export async function saveCheckpoint(
+export async function saveCheckpoint<B>(
   run: string,
-  step: TrainingStep,
+  step: TrainingStep<B>,
   snapshot: Snapshot,
   { keep, best, files = diskFiles }: SaveOptions,
 ): Promise<string> {
-  checkSameModel(step, snapshot.config);
+  if (snapshot.config) checkSameModel(step, snapshot.config);
   const folder = checkpointFolder(run);
   const name = `step-${String(snapshot.step).padStart(8, '0')}`;
   const path = join(folder, name);
@@ -137,7 +156,7 @@ export async function saveCheckpoint(
     if (best)
       await writeBest(
         folder,
-        { checkpoint: name, step: snapshot.step, model_sha256: manifest.files[MODEL].sha256 },
+        { checkpoint: name, step: snapshot.step, model_sha256: weightsOf(manifest).sha256 },
         files,
       );
     if (best || !existsSync(join(folder, BEST))) await show(run, path, manifest, files);
@@ -203,52 +222,86 @@ function namesIn(folder: string): string[] {
 
 // ---- Writing
 
-function checkSameModel(step: TrainingStep, config: Readonly<Record<string, unknown>>): void {
-  const facts = (decoder: TrainingStep['config']) =>
-    JSON.stringify([parameterSpecs(decoder), decoder.ropes, decoder.norm]);
+function checkSameModel<B>(step: TrainingStep<B>, config: Readonly<Record<string, unknown>>): void {
+  const facts = (decoder: DecoderConfig) => JSON.stringify([parameterSpecs(decoder), decoder.ropes, decoder.norm]);
   const said = readConfig(config);
   if (said.model_type === step.config.model_type && facts(said) === facts(step.config)) return;
   throw new SettingError('config', said.model_type, 'describes another model than the one that is trained');
 }
 
-async function writeFiles(
+async function writeFiles<B>(
   folder: string,
-  step: TrainingStep,
+  step: TrainingStep<B>,
   snapshot: Snapshot,
   files: CheckpointFiles,
 ): Promise<Record<string, FileFacts>> {
   const facts: Record<string, FileFacts> = {};
   const json: [string, unknown][] = [
     ['config.json', snapshot.config],
-    ['generation_config.json', snapshot.generation ?? endTokens(snapshot.config)],
+    ['generation_config.json', snapshot.generation ?? (snapshot.config && endTokens(snapshot.config))],
     ['tokenizer_config.json', snapshot.tokenizerConfig ?? null],
     ['tokenizer.json', snapshot.tokenizer],
-    ['trainer.json', snapshot.trainer],
+    [TRAINER, snapshot.trainer],
   ];
   for (const [name, content] of json) {
     if (content === null) continue;
     const text = utf8(`${JSON.stringify(content, null, 2)}\n`);
     facts[name] = await writeHashed(files, join(folder, name), (sink) => sink.write(text));
   }
-  const model = modelTensors(step.config, (name) => step.read(name));
-  facts[MODEL] = await writeHashed(files, join(folder, MODEL), (sink) => writeSafetensorsAsync(sink, model));
-  const state = optimizerState(step).map(([name, shape]) => ({
+  const write = async (name: string, tensors: readonly AsyncTensorToWrite[]) => {
+    facts[name] = await writeHashed(files, join(folder, name), (sink) => writeSafetensorsAsync(sink, tensors));
+  };
+  if (snapshot.config)
+    await write(
+      MODEL,
+      modelTensors(step.config, (name) => step.read(name)),
+    );
+  for (const { name, content } of snapshot.beside ?? []) {
+    if (typeof content !== 'string') await write(name, content);
+    else facts[name] = await writeHashed(files, join(folder, name), (sink) => sink.write(utf8(content)));
+  }
+  const raw = ([name, shape]: NamedShape): AsyncTensorToWrite => ({
     name,
-    type: 'f32' as const,
+    type: 'f32',
     shape,
     async *data() {
       const values = await step.read(name);
       yield new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     },
-  }));
-  facts[OPTIMIZER] = await writeHashed(files, join(folder, OPTIMIZER), (sink) => writeSafetensorsAsync(sink, state));
+  });
+  const learned = besideDecoder(step, snapshot.config !== null);
+  if (learned.length > 0) await write(LEARNED, learned.map(raw));
+  await write(OPTIMIZER, optimizerState(step).map(raw));
   return facts;
 }
 
+type NamedShape = readonly [name: string, shape: readonly number[]];
+
 /** Buffers of the optimiser: all state but the parameters. */
-function optimizerState(step: TrainingStep): [string, readonly number[]][] {
+function optimizerState<B>(step: TrainingStep<B>): NamedShape[] {
   const parameters = new Set(step.specs.map(({ name }) => name));
   return [...step.state].filter(([name]) => !parameters.has(name)).map(([name, { shape }]) => [name, shape]);
+}
+
+/** What learns and is not in the decoder's own file: all of it, where there is no such file. */
+function besideDecoder<B>(step: TrainingStep<B>, hasDecoder: boolean): NamedShape[] {
+  const inDecoder = new Set(hasDecoder ? parameterSpecs(step.config).map(({ name }) => name) : []);
+  return step.specs.filter(({ name }) => !inDecoder.has(name)).map(({ name, shape }) => [name, shape]);
+}
+
+/** The weights that a user looks for, by which checkpoints are told apart. */
+function weightsOf(manifest: Manifest): FileFacts & { readonly name: string } {
+  const weights = shownFiles(manifest).filter((name) => name.endsWith('.safetensors'));
+  const name = weights.includes(MODEL) ? MODEL : (weights[0] ?? LEARNED);
+  return { name, ...manifest.files[name] };
+}
+
+/** Files of the run's own folder, the weights last: once they are there, all of them are. */
+function shownFiles({ files }: Manifest): string[] {
+  const rank = (name: string) => (name === MODEL ? 2 : name.endsWith('.safetensors') ? 1 : 0);
+  return Object.keys(files)
+    .filter((name) => !HIDDEN.includes(name))
+    .sort((a, b) => rank(a) - rank(b));
 }
 
 function endTokens(config: Readonly<Record<string, unknown>>): Record<string, unknown> {
@@ -281,9 +334,7 @@ async function removeLeftovers(run: string, files: CheckpointFiles): Promise<voi
       await files.remove(join(folder, name));
     }
   }
-  for (const name of [...SHOWN, MODEL]) {
-    if (existsSync(join(run, WRITING + name))) await files.remove(join(run, WRITING + name));
-  }
+  for (const name of namesIn(run)) if (name.startsWith(WRITING)) await files.remove(join(run, name));
 }
 
 /** Remove all but the newest `keep` checkpoints and the best. Those without a whole manifest are of no use to anyone. */
@@ -320,25 +371,26 @@ async function writeBest(folder: string, best: Best, files: CheckpointFiles): Pr
 }
 
 function isBest({ name, manifest }: Listed, best: Best): boolean {
-  return name === best.checkpoint && manifest.files[MODEL].sha256 === best.model_sha256;
+  return name === best.checkpoint && weightsOf(manifest).sha256 === best.model_sha256;
 }
 
 /** Make the run's own folder a Hugging Face directory of this checkpoint's model, file by file. */
 async function show(run: string, path: string, manifest: Manifest, files: CheckpointFiles): Promise<void> {
-  for (const name of SHOWN.filter((name) => Object.hasOwn(manifest.files, name))) {
-    const content = await readFile(join(path, name));
-    const now = await readFile(join(run, name)).catch(() => null);
-    if (!now?.equals(content)) await replaceFile(files, join(run, name), join(run, WRITING + name), content);
-  }
-  const [from, to, beside] = [join(path, MODEL), join(run, MODEL), join(run, WRITING + MODEL)];
-  if (!(await isSameFile(from, to))) {
-    try {
-      await files.link(from, beside);
-    } catch (error) {
-      if (codeOf(error) === 'ENOSPC') throw error;
-      await files.copy(from, beside); // Not every disk has second names.
+  for (const name of shownFiles(manifest)) {
+    const [from, to, beside] = [join(path, name), join(run, name), join(run, WRITING + name)];
+    if (!name.endsWith('.safetensors')) {
+      const content = await readFile(from);
+      const now = await readFile(to).catch(() => null);
+      if (!now?.equals(content)) await replaceFile(files, to, beside, content);
+    } else if (!(await isSameFile(from, to))) {
+      try {
+        await files.link(from, beside);
+      } catch (error) {
+        if (codeOf(error) === 'ENOSPC') throw error;
+        await files.copy(from, beside); // Not every disk has second names.
+      }
+      await files.rename(beside, to);
     }
-    await files.rename(beside, to);
   }
   await files.syncFolder(run);
 }
@@ -352,11 +404,12 @@ async function isSameFile(a: string, b: string): Promise<boolean> {
 /** After damage or a kill: show the best model where it is whole, else the one that was found. */
 async function repairShown(run: string, path: string, manifest: Manifest, files: CheckpointFiles): Promise<void> {
   const folder = checkpointFolder(run);
-  const isShown = async (sha256: string, size: number) => !(await checkFile(run, MODEL, { sha256, size }));
+  const shownName = weightsOf(manifest).name;
+  const isShown = async (sha256: string, size: number) => !(await checkFile(run, shownName, { sha256, size }));
   const best = await readBest(folder);
   if (best !== null) {
     for (const entry of await listCheckpoints(run)) {
-      const { size, sha256 } = entry.manifest.files[MODEL];
+      const { size, sha256 } = weightsOf(entry.manifest);
       // Where best.json is damaged the shown weights tell which one it named.
       const isIt = best === 'damaged' ? await isShown(sha256, size) : isBest(entry, best);
       if (!isIt || (await checkFiles(entry.path, entry.manifest))) continue;
@@ -366,7 +419,7 @@ async function repairShown(run: string, path: string, manifest: Manifest, files:
       return show(run, entry.path, entry.manifest, files);
     }
     // The best one may have left the checkpoints (the run went back and came by again), and its weights are shown all the same.
-    const shown = join(run, MODEL);
+    const shown = join(run, shownName);
     if (best !== 'damaged' && existsSync(shown) && (await isShown(best.model_sha256, (await stat(shown)).size))) return;
     await files.remove(join(folder, BEST));
   }
@@ -379,23 +432,35 @@ async function openCheckpoint(path: string, manifest: Manifest): Promise<FoundCh
   const problem = await checkFiles(path, manifest);
   if (problem) return problem;
   const json = async (name: string) => JSON.parse(await readFile(join(path, name), 'utf8')) as Record<string, unknown>;
-  const config = await json('config.json');
-  const trainer = await json('trainer.json');
-  return { path, step: manifest.step, config, trainer, restore: (step) => restore(path, config, step) };
+  const config = Object.hasOwn(manifest.files, MODEL) ? await json('config.json') : null;
+  const trainer = await json(TRAINER);
+  return { path, step: manifest.step, config, trainer, restore: (step) => restore(path, manifest, config, step) };
 }
 
-async function restore(path: string, config: Readonly<Record<string, unknown>>, step: TrainingStep): Promise<void> {
-  const sources = [MODEL, OPTIMIZER].map((name) => new FileSource(join(path, name)));
+async function restore<B>(
+  path: string,
+  manifest: Manifest,
+  config: Readonly<Record<string, unknown>> | null,
+  step: TrainingStep<B>,
+): Promise<void> {
+  const opened = new Map<string, FileSource>();
+  const open = (name: string) => {
+    const source = new FileSource(join(path, name));
+    opened.set(name, source);
+    return readSafetensors(source);
+  };
   try {
-    const [model, optimizer] = sources.map(readSafetensors);
-    const values = parameterValues(model, config, join(path, 'config.json'));
-    const theirs = new Map(values.specs.map(({ name, shape }) => [name, String(shape)]));
+    const optimizer = open(OPTIMIZER);
+    const learned = Object.hasOwn(manifest.files, LEARNED) ? open(LEARNED) : null;
+    const values = config && parameterValues(open(MODEL), config, join(path, 'config.json'));
+    const theirs = new Map(values?.specs.map(({ name, shape }) => [name, String(shape)]));
+    for (const [name, { shape }] of learned?.tensors ?? []) theirs.set(name, String(shape));
     const differs = step.specs.find(({ name, shape }) => theirs.get(name) !== String(shape));
     if (differs || theirs.size !== step.specs.length) {
       const { name, shape } = differs ?? step.specs[0];
       const problem = `${name} is (${theirs.get(name) ?? 'absent'}) there and (${shape}) in the model to be trained`;
       throw new FileFormatError(
-        join(path, 'config.json'),
+        join(path, config ? 'config.json' : LEARNED),
         '',
         problem,
         'Resume a run with the settings it was begun with',
@@ -414,20 +479,15 @@ async function restore(path: string, config: Readonly<Record<string, unknown>>, 
     if (optimizer.tensors.size !== state.length) {
       throw otherOptimizer(path, '', `it holds ${optimizer.tensors.size} tensors where ${state.length} are wanted`);
     }
-    for (const spec of values.specs) step.write(spec.name, values.read(spec));
-    for (const [name, shape] of state) {
-      const bytes = tensorBytes(optimizer.tensors.get(name)!);
-      step.write(
-        name,
-        toFloat32(
-          'f32',
-          bytes,
-          shape.reduce((a, b) => a * b, 1),
-        ),
-      );
-    }
+    for (const spec of values?.specs ?? []) step.write(spec.name, values!.read(spec));
+    const raw = ({ tensors }: typeof optimizer, name: string, shape: readonly number[]) => {
+      const size = shape.reduce((a, b) => a * b, 1);
+      step.write(name, toFloat32('f32', tensorBytes(tensors.get(name)!), size));
+    };
+    for (const [name, shape] of besideDecoder(step, config !== null)) raw(learned!, name, shape);
+    for (const [name, shape] of state) raw(optimizer, name, shape);
   } finally {
-    for (const source of sources) source.close();
+    for (const source of opened.values()) source.close();
   }
 }
 

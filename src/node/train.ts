@@ -2,7 +2,7 @@
  * `train`: from a folder of text to a model, in one call. It opens the data, makes or reads the tokenizer, compiles the step,
  * and runs the loop over a run folder that holds everything needed to repeat or resume it.
  */
-import { existsSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Backend } from '../backends/backend.ts';
 import { EnvironmentError, FileFormatError, SettingError } from '../errors.ts';
@@ -15,20 +15,17 @@ import { assertFits } from '../training/estimate_fit.ts';
 import type { TrainingEvent } from '../training/events.ts';
 import { initialize } from '../training/initialize.ts';
 import { wholeModel } from '../training/learner.ts';
-import { EVALUATION_BATCHES, type LoopState, loopSettings, trainingLoop } from '../training/loop.ts';
+import { EVALUATION_BATCHES, loopSettings } from '../training/loop.ts';
 import { fittingVocabulary, modelFiles } from '../training/model_files.ts';
-import { measurePeak } from '../training/peak.ts';
 import { findPreset, type PresetOverrides, resolvePreset, type TrainingDefaults } from '../training/presets.ts';
 import { type TrainingPrecision, TrainingStep } from '../training/step.ts';
 import { nextTokenTask } from '../training/task.ts';
 import { openBackend } from './backends.ts';
-import { findCheckpoint, saveCheckpoint } from './checkpoints.ts';
 import { type CorpusProgress, type CorpusSource, type DiskCorpus, openCorpus } from './corpus.ts';
 import { machineMemory } from './memory.ts';
-import { appendEvents, createRun, type EventWriter, machineInfo, type RunInfo, readRunInfo } from './run_folder.ts';
-import { lockRun } from './run_lock.ts';
+import { type RunInfo, readRunInfo } from './run_folder.ts';
+import { trainingRun, writeWhole } from './training_run.ts';
 import { type TokenizerProgress, trainingTokenizer } from './training_tokenizer.ts';
-import { packageVersion } from './version.ts';
 
 /** How a run learns, besides the fields of its preset. All of it is kept in run.json. */
 export interface RunSettings {
@@ -135,8 +132,6 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
     onProgress: options.onCorpus,
   });
   let backend: Backend | null = null;
-  let writer: EventWriter | null = null;
-  let unlock: (() => void) | undefined;
   try {
     for (const file of corpus.skipped) onNotice?.(`left out: ${file} (no text by its name, or empty)`);
     if (previous) checkSameData(previous, corpus, out);
@@ -153,14 +148,12 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
     });
     const step = new TrainingStep(backend, task, { ...training, seed, precision, recompute });
     const files = modelFiles(config, tokenizer, made.json);
-    const start = { command: options.command ?? [], version: packageVersion(), machine: machineInfo(backend.info) };
-    // Before the checkpoints are looked at, for that tidies them too: another process may be writing one.
-    if (previous) unlock = lockRun(out);
-    const state = previous ? await restoredState(out, step, onNotice) : null;
-    if (!state) initialize(step, { seed, initializer_range });
-    if (!previous) {
-      createRun(out, {
-        ...start,
+    const { counts } = corpus;
+    yield* trainingRun({
+      out,
+      isResumed: previous !== null,
+      command: options.command ?? [],
+      description: {
         preset: request.model,
         settings: {
           ...fields,
@@ -178,64 +171,27 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
           ...corpus.files.map(({ path, bytes, sha256 }) => ({ name: path, hash: `sha256:${sha256}`, bytes })),
         ],
         seed,
-      });
-      // A run that is stopped before its first checkpoint goes on with this tokenizer.
-      writeWhole(join(out, 'tokenizer.json'), JSON.stringify(made.json));
-      writeWhole(join(out, 'tokenizer_config.json'), JSON.stringify(files.tokenizerConfig));
-    }
-
-    const seconds = () => performance.now() / 1000;
-    const flops_per_token = estimateFlops(decoder, { block_size, recompute }).per_token;
-    const peak_flops = backend.info.name === 'reference' ? null : await measurePeak(backend, seconds);
-    writer = appendEvents(out, { ...start, step: state?.step ?? 0 }, unlock);
-    const tell = (event: TrainingEvent): TrainingEvent => {
-      writer?.append(event);
-      return event;
-    };
-    const elements = (shapes: Iterable<readonly number[]>) =>
-      [...shapes].reduce((total, shape) => total + shape.reduce((a, b) => a * b, 1), 0);
-    yield tell({
-      type: 'start',
-      step: state?.step ?? 0,
-      max_steps: settings.max_steps,
-      parameters: elements(step.specs.map(({ shape }) => shape)),
-      tokens_per_step: batches.tokensPerStep,
-      flops_per_token,
-      memory: 4 * elements([...step.state.values()].map(({ shape }) => shape)) + step.arenaBytes,
-      data: { train: corpus.counts.train.tokens, validation: corpus.counts.validation.tokens },
-      backend: `${backend.info.name} ${backend.info.variant}`,
-      threads: backend.info.threads,
-      peak_flops,
-      time: Date.now() / 1000,
-    });
-    const loop = trainingLoop({
-      step,
-      batches,
-      settings,
-      evaluation,
-      counts: corpus.counts.validation,
-      flops_per_token,
-      peak_flops,
-      state: state ?? undefined,
-      signal,
-      host: {
-        now: seconds,
-        resident: () => process.memoryUsage.rss(),
-        save: (now, best) =>
-          saveCheckpoint(
-            out,
-            step,
-            { step: now.step, ...files, trainer: now as unknown as Record<string, unknown> },
-            { keep: request.keep ?? 2, best },
-          ),
-        rollBack: () => restoredState(out, step, onNotice),
-        sample: sampler(step, tokenizer, request, seed),
       },
+      step,
+      initialize: () => initialize(step, { seed, initializer_range }),
+      begin() {
+        // A run that is stopped before its first checkpoint goes on with this tokenizer.
+        writeWhole(join(out, 'tokenizer.json'), JSON.stringify(made.json));
+        writeWhole(join(out, 'tokenizer_config.json'), JSON.stringify(files.tokenizerConfig));
+      },
+      batches,
+      evaluation,
+      counts: counts.validation,
+      settings,
+      flops_per_token: estimateFlops(decoder, { block_size, recompute }).per_token,
+      data: { train: counts.train.tokens, validation: counts.validation.tokens },
+      snapshot: files,
+      keep: request.keep ?? 2,
+      sample: sampler(step, tokenizer, request, seed),
+      signal,
+      onNotice,
     });
-    for await (const event of loop) yield tell(event);
   } finally {
-    writer?.close();
-    unlock?.();
     corpus.close();
     await backend?.close();
   }
@@ -255,31 +211,6 @@ function openBatches(
     batches: new BatchStream(corpus.train, { ...shape, seed, order, gradient_accumulation_steps }),
     evaluation: corpus.validation && new EvaluationBatches(corpus.validation, { ...shape, windows }),
   };
-}
-
-/** The last whole checkpoint of a run, brought into a step; null where there is none. */
-async function restoredState(
-  out: string,
-  step: TrainingStep,
-  onNotice?: (text: string) => void,
-): Promise<LoopState | null> {
-  const onDamaged = (path: string, reason: string) =>
-    onNotice?.(`${path} is damaged (${reason}): an earlier one is used`);
-  const found = await findCheckpoint(out, { onDamaged });
-  if (!found) {
-    onNotice?.(`${out} has no whole checkpoint: the run begins anew`);
-    return null;
-  }
-  await found.restore(step);
-  // A run that was over goes on where it is given more steps.
-  return { ...(found.trainer as unknown as LoopState), ended: null };
-}
-
-/** Write a small file so that it is there whole or not at all. */
-function writeWhole(path: string, text: string): void {
-  const beside = `${path}.${process.pid}.new`;
-  writeFileSync(beside, text);
-  renameSync(beside, path);
 }
 
 function freshRequest(options: TrainOptions): Request {
