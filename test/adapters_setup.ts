@@ -5,8 +5,14 @@ import type { Backend } from '../src/backends/backend.ts';
 import { decoderHidden, decoderLogits } from '../src/models/decoder.ts';
 import {
   type Adapter,
+  type AdapterConfig,
   adaptedMaps,
+  adapterLayout,
+  adapterOf,
+  adapterParameterSpecs,
   adapterParameters,
+  completeAdapterConfig,
+  type DecoderConfig,
   layoutOfAdapter,
   loadModel,
   type Model,
@@ -18,6 +24,7 @@ import {
 } from '../src/models/index.ts';
 import { compile, f } from '../src/tensor/index.ts';
 import { MemorySource, openWeights } from '../src/weights/index.ts';
+import { uniformAt } from './op_data.ts';
 
 export const goldenPath = (path: string) => fileURLToPath(new URL(`./golden/${path}`, import.meta.url));
 export const goldenBytes = (path: string) => readFileSync(goldenPath(path));
@@ -95,4 +102,20 @@ export function greatestDifference(a: ArrayLike<number>, b: ArrayLike<number>): 
     if (!(difference <= greatest)) greatest = difference;
   }
   return greatest;
+}
+
+/** An adapter of a configuration with numbers of a seed, none of them 0; magnitudes near those of the weights of small models. */
+export function randomAdapter(model: DecoderConfig, fields: Partial<AdapterConfig>, seed: number): Adapter {
+  const config = completeAdapterConfig(fields);
+  const layout = adapterLayout(model, config);
+  const values = new Map(
+    adapterParameterSpecs(layout).map(({ name, shape }, which) => {
+      const size = shape.reduce((a, b) => a * b, 1);
+      const scale = name.startsWith('lora.A') ? 0.3 : 0.15;
+      const number = (i: number) => uniformAt(seed * 1000 + which, i) * 2 - 1;
+      const make = (i: number) => (name.startsWith('lora.magnitude') ? 1 + 0.3 * number(i) : scale * number(i));
+      return [name, Float32Array.from({ length: size }, (_, i) => make(i))] as const;
+    }),
+  );
+  return adapterOf(layout, config, values, `random ${seed}`);
 }

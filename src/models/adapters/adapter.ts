@@ -52,7 +52,8 @@ function checkShapes(module: AdapterModule, adapter: Adapter, { model_type }: De
   );
 }
 
-function tensorsOf({ modules, config }: Adapter, name: string): ModuleTensors {
+/** The matrices of a module of a layout; with their short name where the file leaves out the family's prefix. */
+export function tensorsOf({ modules, config }: Adapter, name: string): ModuleTensors {
   const tensors = modules.get(name) ?? [...modules].find(([short]) => name.endsWith(`.${short}`))?.[1];
   if (!tensors) throw new Error(`the adapter has no module "${name}"`);
   return config.use_dora ? tensors : { ...tensors, magnitude: null };
@@ -66,8 +67,8 @@ export function adapterParameters(layout: AdapterLayout, adapter: Adapter): Map<
     found.set(`lora.A.${module.sites[0].a}`, A);
     for (const site of module.sites) {
       const rows = modelRows(layout.config, site);
-      found.set(`lora.B.${site.site}`, pick(B, rows, rank));
-      if (magnitude) found.set(`lora.magnitude.${site.site}`, pick(magnitude, rows, 1));
+      found.set(`lora.B.${site.site}`, pickRows(B, rows, rank));
+      if (magnitude) found.set(`lora.magnitude.${site.site}`, pickRows(magnitude, rows, 1));
     }
   }
   return found;
@@ -111,7 +112,8 @@ function keepsNeighbours({ ropes, model_type }: DecoderConfig): boolean {
   return model_type !== 'gptj' && ropes.some(({ interleaved }) => interleaved);
 }
 
-function pick(from: Float32Array, rows: Int32Array, width: number): Float32Array {
+/** Rows of `width` numbers in another order. */
+export function pickRows(from: Float32Array, rows: Int32Array, width: number): Float32Array {
   const to = new Float32Array(rows.length * width);
   rows.forEach((row, i) => {
     to.set(from.subarray(row * width, (row + 1) * width), i * width);

@@ -3,6 +3,8 @@
  * of Kalajdzievski 2023, DoRA of Liu et al. 2024. A field that would change the result and is not understood is refused by name.
  */
 import { FileFormatError, SettingError } from '../../errors.ts';
+import { isJsonObject } from '../../weights/index.ts';
+import type { DecoderConfig } from '../config.ts';
 import { ConfigReader } from '../config_reader.ts';
 
 export interface AdapterConfig {
@@ -71,7 +73,8 @@ export function completeAdapterConfig(given: Partial<AdapterConfig>): AdapterCon
  * The content of an adapter_config.json.
  * @throws FileFormatError for a value that cannot be, and for what is not supported, by its name.
  */
-export function readAdapterConfig(raw: Readonly<Record<string, unknown>>, file = 'adapter_config.json'): AdapterConfig {
+export function readAdapterConfig(raw: unknown, file = 'adapter_config.json'): AdapterConfig {
+  if (!isJsonObject(raw)) throw new FileFormatError(file, '', 'is not an object of settings');
   const reader = new ConfigReader(raw, file);
   const peft_type = reader.optional('peft_type', 'string');
   if (peft_type?.toUpperCase() !== 'LORA') throw reader.refuse('peft_type', peft_type, 'is not LORA');
@@ -108,11 +111,13 @@ export function readAdapterConfig(raw: Readonly<Record<string, unknown>>, file =
   };
 }
 
-/** The content of the adapter_config.json of an adapter, for peft to read. */
-export function writeAdapterConfig(config: AdapterConfig): Record<string, unknown> {
+/** The content of the adapter_config.json of an adapter, for peft to read. @param model that it is for. */
+export function writeAdapterConfig(config: AdapterConfig, model: DecoderConfig): Record<string, unknown> {
   const { layers_pattern, ...fields } = config;
   return {
     ...fields,
+    // Files of GPT-1 and GPT-2 hold (inputs, outputs); peft wants to be told.
+    fan_in_fan_out: ['gpt2', 'openai-gpt'].includes(model.model_type),
     layers_pattern: layers_pattern.length > 0 ? layers_pattern : null,
     bias: 'none',
     inference_mode: true,

@@ -10,7 +10,8 @@ import {
   tensorToWrite,
   type WeightFile,
 } from '../../weights/index.ts';
-import type { Adapter, ModuleTensors } from './adapter.ts';
+import type { DecoderConfig } from '../config.ts';
+import { type Adapter, layoutOfAdapter, type ModuleTensors, tensorsOf } from './adapter.ts';
 import type { AdapterConfig } from './config.ts';
 
 const PREFIX = 'base_model.model.';
@@ -68,17 +69,19 @@ function readModule(
   };
 }
 
-/** An adapter's tensors, for `writeSafetensors` to write as adapter_model.safetensors. */
-export function peftTensors({ modules }: Adapter, isEmbedding: (module: string) => boolean): TensorToWrite[] {
-  return [...modules].flatMap(([name, { rank, A, B, magnitude }]) => {
-    const at = `${PREFIX}${name}`;
-    const matrix = (kind: string, values: Float32Array, shape: readonly number[]) =>
-      tensorToWrite(`${at}.${kind}`, 'f32', shape, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
-    const [a, b] = isEmbedding(name) ? ['lora_embedding_A', 'lora_embedding_B'] : ['lora_A.weight', 'lora_B.weight'];
+/** An adapter's tensors, for `writeSafetensors` to write as adapter_model.safetensors. @param config of the model it is for. */
+export function peftTensors(adapter: Adapter, config: DecoderConfig): TensorToWrite[] {
+  return layoutOfAdapter(config, adapter).modules.flatMap(({ name, kind, rank, inputs, outputs }) => {
+    const { A, B, magnitude } = tensorsOf(adapter, name);
+    const tensor = (part: string, values: Float32Array, shape: readonly number[]) => {
+      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      return tensorToWrite(`${PREFIX}${name}.${part}`, 'f32', shape, bytes);
+    };
+    const [a, b] = kind === 'embedding' ? ['lora_embedding_A', 'lora_embedding_B'] : ['lora_A.weight', 'lora_B.weight'];
     return [
-      matrix(a, A, [rank, A.length / rank]),
-      matrix(b, B, [B.length / rank, rank]),
-      ...(magnitude ? [matrix('lora_magnitude_vector', magnitude, [magnitude.length])] : []),
+      tensor(a, A, [rank, inputs]),
+      tensor(b, B, [outputs, rank]),
+      ...(magnitude ? [tensor('lora_magnitude_vector', magnitude, [outputs])] : []),
     ];
   });
 }
