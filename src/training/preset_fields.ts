@@ -8,17 +8,21 @@ import { nearestNames } from '../nearest.ts';
 /** The kinds of decoder that presets build; each is written as one family of config.json (see preset_config.ts). */
 export type Architecture = 'gpt1' | 'gpt2' | 'gpt3' | 'modern';
 
-export interface FieldSpec {
+/** What a value may be. */
+export interface ValueSpec {
   readonly name: string;
-  /** `model` decides shapes and is part of config.json; `training` is a default of the run. */
-  readonly group: 'model' | 'training';
-  readonly kind: 'integer' | 'number' | 'boolean' | 'choice';
+  readonly kind: 'integer' | 'number' | 'boolean' | 'choice' | 'text';
   /** Of numbers: the least and the greatest, themselves allowed unless `above` or `below`. */
   readonly min?: number;
   readonly max?: number;
   readonly above?: boolean;
   readonly below?: boolean;
   readonly choices?: readonly string[];
+}
+
+export interface FieldSpec extends ValueSpec {
+  /** `model` decides shapes and is part of config.json; `training` is a default of the run. */
+  readonly group: 'model' | 'training';
   /** Which architectures have it; all unless given. */
   readonly of?: readonly Architecture[];
   /** One line of meaning. */
@@ -194,8 +198,24 @@ function findField(name: string, value: unknown): FieldSpec {
 
 /** Check one value. @throws SettingError that names the field, the value and the constraint. */
 export function checkField(name: string, value: unknown): void {
-  const spec = findField(name, value);
-  const { kind, choices = [], min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY, above, below } = spec;
+  checkValue(findField(name, value), value);
+}
+
+/** Check a value of a field of any table. @throws SettingError that names the field, the value and the constraint. */
+export function checkValue(spec: ValueSpec, value: unknown): void {
+  const {
+    name,
+    kind,
+    choices = [],
+    min = Number.NEGATIVE_INFINITY,
+    max = Number.POSITIVE_INFINITY,
+    above,
+    below,
+  } = spec;
+  if (kind === 'text') {
+    if (typeof value !== 'string' || value === '') throw new SettingError(name, value, 'has to be a text');
+    return;
+  }
   if (kind === 'boolean') {
     if (typeof value !== 'boolean') throw new SettingError(name, value, 'has to be true or false');
     return;
@@ -217,11 +237,17 @@ export function checkField(name: string, value: unknown): void {
 
 /** A field as it stands on a command line. @throws SettingError for a name that is unknown and a text that is not of its kind. */
 export function parseField(name: string, text: string): unknown {
-  const { kind } = findField(name, text);
+  return parseValue(findField(name, text), text);
+}
+
+/** A value of a field of any table as it stands on a command line. @throws SettingError for a text that is not of its kind. */
+export function parseValue(spec: ValueSpec, text: string): unknown {
+  const { kind } = spec;
   const plain = text.trim();
   let value: unknown = plain;
   if (kind === 'boolean') value = /^(true|1)$/i.test(plain) ? true : /^(false|0)$/i.test(plain) ? false : text;
-  else if (kind !== 'choice') value = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(plain) ? Number(plain) : text;
-  checkField(name, value);
+  else if (kind === 'integer' || kind === 'number')
+    value = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(plain) ? Number(plain) : text;
+  checkValue(spec, value);
   return value;
 }
