@@ -4,6 +4,7 @@ export { countParameters, estimateFlops, estimateMemory } from './estimate.ts';
 export { assertFits } from './estimate_fit.ts';
 export type * from './events.ts';
 export { modelTensors } from './export.ts';
+export * from './heads/index.ts';
 export { initialize } from './initialize.ts';
 export { adapterLearner, type Learner, type Pass, trainingStates, wholeModel } from './learner.ts';
 export {

@@ -18,7 +18,7 @@ export function initialize(step: TrainingStep, options: InitialOptions): void {
 }
 
 /** The numbers of a parameter: a function of (seed, index of the parameter) alone. */
-function initialValues(
+export function initialValues(
   config: DecoderConfig,
   { name, shape }: ParameterSpec,
   index: number,

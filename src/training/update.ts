@@ -6,10 +6,11 @@ import type { ParameterSpec } from '../models/parameters.ts';
 import { f, type Tensor } from '../tensor/index.ts';
 import type { TrainingDefaults } from './presets.ts';
 
-export type OptimizerSettings = Pick<
-  TrainingDefaults,
-  'optimizer' | 'beta1' | 'beta2' | 'eps' | 'momentum' | 'weight_decay' | 'grad_clip'
->;
+export interface OptimizerSettings
+  extends Pick<TrainingDefaults, 'optimizer' | 'beta1' | 'beta2' | 'eps' | 'momentum' | 'weight_decay' | 'grad_clip'> {
+  /** What decays: matrices and embeddings (default), or norms and biases too. */
+  readonly decay?: 'matrices' | 'all';
+}
 
 /** What changes from step to step, as inputs of the plan. */
 export interface StepRates {
@@ -44,11 +45,12 @@ export function ruleOf({ optimizer }: Pick<OptimizerSettings, 'optimizer'>, { na
   return /^layers\..*\.weight$/.test(name) && shape.length >= 2 ? 'muon' : 'adamw';
 }
 
-/** Decay is for matrices and embeddings, not for norms and biases (of experts too, which have two dimensions). */
+/** Decay is for matrices and embeddings, not for norms and biases (of experts too, which have two dimensions), unless it is for all. */
 export function decayOf(
-  { weight_decay }: Pick<OptimizerSettings, 'weight_decay'>,
+  { weight_decay, decay }: Pick<OptimizerSettings, 'weight_decay' | 'decay'>,
   { name, shape }: ParameterSpec,
 ): number {
+  if (decay === 'all') return weight_decay;
   return shape.length >= 2 && name.endsWith('.weight') ? weight_decay : 0;
 }
 
