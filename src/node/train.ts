@@ -2,7 +2,7 @@
  * `train`: from a folder of text to a model, in one call. It opens the data, makes or reads the tokenizer, compiles the step,
  * and runs the loop over a run folder that holds everything needed to repeat or resume it.
  */
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Backend } from '../backends/backend.ts';
 import { EnvironmentError, FileFormatError, SettingError } from '../errors.ts';
@@ -24,6 +24,7 @@ import { openBackend } from './backends.ts';
 import { type CorpusProgress, type CorpusSource, type DiskCorpus, openCorpus } from './corpus.ts';
 import { machineMemory } from './memory.ts';
 import { type RunInfo, readRunInfo } from './run_folder.ts';
+import { checkEmpty, checkSameRequest, given } from './run_request.ts';
 import { trainingRun, writeWhole } from './training_run.ts';
 import { type TokenizerProgress, trainingTokenizer } from './training_tokenizer.ts';
 
@@ -260,43 +261,13 @@ function runSettingsOf(options: RunSettings): RunSettings {
   return given(options, RUN_SETTINGS);
 }
 
-/** The keys of an object that have a value. */
-function given<T extends object, K extends keyof T>(from: T, keys: readonly K[]): { [P in K]?: NonNullable<T[P]> } {
-  return Object.fromEntries(
-    keys.filter((key) => from[key] !== undefined && from[key] !== null).map((key) => [key, from[key]]),
-  ) as {
-    [P in K]?: NonNullable<T[P]>;
-  };
-}
-
-/** What may differ when a run is resumed: how long it goes, what it shows and keeps. Everything else has to be as it was. */
-const MAY_CHANGE: readonly string[] = [
-  'max_steps',
-  'eval_every',
-  'save_every',
-  'sample_every',
-  'sample_prompt',
-  'patience',
-  'keep',
-];
-
 function resumedRequest(previous: RunInfo, options: TrainOptions): Request {
   const before = previous.request as unknown as Request;
   if (typeof before.model !== 'string' || !Array.isArray(before.data)) {
     throw new FileFormatError(`${options.resume}/run.json`, 'request', 'does not say what the run was asked for');
   }
-  const now: Record<string, unknown> = { ...runSettingsOf(options), ...options.fields };
-  if (options.model !== undefined) now.model = options.model;
-  const known: Record<string, unknown> = { ...before, ...before.fields };
-  for (const [name, value] of Object.entries(now)) {
-    if (MAY_CHANGE.includes(name) || JSON.stringify(known[name]) === JSON.stringify(value)) continue;
-    const was = known[name] === undefined ? 'its default' : JSON.stringify(known[name]);
-    throw new SettingError(
-      name,
-      value,
-      `contradicts the run in ${options.resume}, where it is ${was}. Leave it out, or start a new run`,
-    );
-  }
+  const now = { ...runSettingsOf(options), ...options.fields, model: options.model };
+  checkSameRequest({ ...before, ...before.fields }, now, options.resume!);
   const changed = given(options, ['eval_every', 'save_every', 'sample_every', 'sample_prompt', 'patience', 'keep']);
   const steps = options.fields?.max_steps;
   return {
@@ -304,15 +275,6 @@ function resumedRequest(previous: RunInfo, options: TrainOptions): Request {
     ...changed,
     fields: steps === undefined ? before.fields : { ...before.fields, max_steps: steps },
   };
-}
-
-function checkEmpty(out: string): void {
-  if (!existsSync(out)) return;
-  if (!statSync(out).isDirectory()) throw new SettingError('out', out, 'is a file: name a folder');
-  const [first] = readdirSync(out);
-  if (first === undefined) return;
-  const hint = existsSync(join(out, 'run.json')) ? `go on with it by --resume ${out}, or name another` : 'name another';
-  throw new SettingError('out', out, `is a folder with something in it (${first}): ${hint}`);
 }
 
 function checkSameData({ data }: RunInfo, corpus: DiskCorpus, out: string): void {
