@@ -24,7 +24,10 @@ const [batch_size, block_size, r] = [values.batch, values.block, values.rank].ma
 const files = readModelFiles(await resolveModel(values.model ?? 'smollm2-135m-instruct'));
 const backend = openBackend({ threads: Number(values.threads) });
 const model = loadModel(files.weights, files.config, backend);
-const layout = adapterLayout(model.config, completeAdapterConfig({ r, lora_alpha: 2 * r, target_modules: values.targets }));
+const layout = adapterLayout(
+  model.config,
+  completeAdapterConfig({ r, lora_alpha: 2 * r, target_modules: values.targets }),
+);
 const task = nextTokenTask(adapterLearner(layout, model.parameters), { batch_size, block_size });
 const adamw = { optimizer: 'adamw', beta1: 0.9, beta2: 0.999, eps: 1e-8, momentum: 0, weight_decay: 0, grad_clip: 1 };
 const step = new TrainingStep(backend, task, {

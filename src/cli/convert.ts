@@ -16,13 +16,14 @@ import { UsageError } from './usage.ts';
 /** An error with a message for the user, from the other thread: its class stayed there. */
 class RelayedError extends InkstoneError {}
 
-interface ConvertFlags extends Pick<ConvertJob, 'type' | 'names'> {
+interface ConvertFlags extends Pick<ConvertJob, 'type' | 'names' | 'merge'> {
   readonly force?: boolean;
   readonly json?: boolean;
 }
 
 export async function convertCommand(input: string, output: string, flags: ConvertFlags): Promise<void> {
   requireFile(input);
+  if (flags.merge !== undefined) requireFile(flags.merge);
   const isFile = ['.gguf', '.safetensors'].includes(extname(output).toLowerCase());
   if (!isFile && extname(output) !== '' && !output.endsWith('/'))
     throw new UsageError(`${output}: an output is a .gguf file, a .safetensors file or a directory`);
@@ -38,6 +39,7 @@ export async function convertCommand(input: string, output: string, flags: Conve
     isFile,
     type: flags.type,
     names: flags.names,
+    merge: flags.merge,
   };
   try {
     const summary = await work(job, output, interruptSignal());

@@ -8,6 +8,7 @@ import { corpusFormats } from '../node/corpus_files.ts';
 import { packageVersion } from '../node/version.ts';
 import { presetFields } from '../training/preset_fields.ts';
 import { SWEEP_EXAMPLES, sweepFlags } from './sweep_flags.ts';
+import { TUNE_EXAMPLES, tuneFlags } from './tune_flags.ts';
 
 /** Shown below the flags of each verb. */
 export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
@@ -30,7 +31,11 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     'inkstone tokenize --decode 19556,28',
   ],
   inspect: ['inkstone inspect model.gguf', 'inkstone inspect ./my-model --json'],
-  convert: ['inkstone convert ./my-model my-model.gguf --type q8_0', 'inkstone convert model.gguf ./my-model'],
+  convert: [
+    'inkstone convert ./my-model my-model.gguf --type q8_0',
+    'inkstone convert model.gguf ./my-model',
+    'inkstone convert ./my-model ./merged --merge ./my-adapter',
+  ],
   plan: [
     'inkstone plan gpt2-124m --batch_size 4',
     'inkstone plan modern --depth 8 --memory 24GB --flops 180e9 --json',
@@ -41,6 +46,11 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     'inkstone train shakespeare.txt --model shakespeare-cpu --max_steps 500 --seed 3',
     "inkstone train 'books/**/*.txt' more.jsonl.zst --model modern --depth 4 --max-time 8h",
     'inkstone train --resume my-model',
+  ],
+  tune: TUNE_EXAMPLES,
+  classify: [
+    'inkstone classify --model my-classifier "a stirring film"',
+    'inkstone classify --model my-classifier --file test.tsv',
   ],
   runs: [
     'inkstone runs',
@@ -116,6 +126,7 @@ export function buildProgram(): Command {
     .argument('<input>', 'a file, or the directory of a model')
     .argument('<output>', 'a .gguf file, a .safetensors file, or a new directory for a model')
     .addOption(new Option('--type <type>', 'of matrices').choices(['f32', 'f16', 'bf16', 'q8_0', 'q4_0']))
+    .option('--merge <adapter>', 'make a LoRA adapter part of the weights')
     .addOption(new Option('--names <how>', 'keep: leave names and rows as they are').choices(['auto', 'keep']))
     .option('--force', 'replace an output that is there')
     .option('--json', 'the report as one object')
@@ -188,6 +199,27 @@ export function buildProgram(): Command {
     .action(async (data: string[], flags) => (await import('./train.ts')).trainCommand(data, flags));
   presetFlags(train);
 
+  const tune = verb(program, 'tune', 'make a model do a task: answers, preferences, rewards or classes to learn from');
+  tuneFlags(tune, { wholeFrom, fraction, timeSpan }).action(async (data: string[], flags) =>
+    (await import('./tune.ts')).tuneCommand(data, flags),
+  );
+
+  verb(program, 'classify', 'the classes of texts, by a model with a head; of labelled files, how often it is right')
+    .argument('[text...]', 'texts to classify')
+    .option('--model <folder>', 'the classifier, as `inkstone tune --method classify` makes it')
+    .option('--file <path...>', 'records: TSV, CSV, JSONL or JSON')
+    .option('--backend <name>', 'where to compute (default: the fastest here; see doctor)')
+    .addOption(new Option('--threads <n>', 'threads to compute with').argParser(wholeFrom(1)))
+    .addOption(
+      new Option('--precision <name>', 'exact (default): float32 activations; fast: 8-bit ones').choices([
+        'exact',
+        'fast',
+      ]),
+    )
+    .option('--offline', 'use only what is on this machine')
+    .option('--json', 'all of it as one object')
+    .action(async (texts: string[], flags) => (await import('./classify.ts')).classifyCommand(texts, flags));
+
   verb(program, 'runs', 'training runs: a list, one in full, or several beside each other')
     .argument('[what...]', 'folders to look in (default: here), or: show RUN, compare RUN RUN…')
     .option('--plot', 'curves of the runs in one chart')
@@ -242,6 +274,22 @@ function modelFlags(command: Command): Command {
       ]),
     )
     .addOption(new Option('--context <n>', 'longest context in tokens').argParser(wholeFrom(1)))
+    .option('--offline', 'use only what is on this machine');
+}
+
+/** Flags of a verb that opens a model with a task head. */
+function classifierFlags(command: Command): Command {
+  return command
+    .optionsGroup('Model:')
+    .requiredOption('--model <folder>', 'the folder that tune made')
+    .option('--backend <name>', 'where to compute (default: the fastest here; see doctor)')
+    .addOption(new Option('--threads <n>', 'threads to compute with').argParser(wholeFrom(1)))
+    .addOption(
+      new Option('--precision <name>', 'exact: float32 activations (default); fast: 8-bit ones').choices([
+        'exact',
+        'fast',
+      ]),
+    )
     .option('--offline', 'use only what is on this machine');
 }
 

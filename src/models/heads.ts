@@ -8,10 +8,10 @@ import type { DecoderConfig } from './config.ts';
 import type { ParameterSpec } from './parameters.ts';
 
 /**
- * `classification` and `entailment` read one sequence; `similarity` adds the states of two, a pair in both orders; `choice` gives each of
+ * `classification` and `entailment` read one sequence; `similarity` adds the states of two, a pair in both orders; `multiple_choice` gives each of
  * several sequences one score, and the softmax is over them.
  */
-export const headKinds = ['classification', 'entailment', 'similarity', 'choice'] as const;
+export const headKinds = ['classification', 'entailment', 'similarity', 'multiple_choice'] as const;
 export type HeadKind = (typeof headKinds)[number];
 
 export interface HeadShape {
@@ -31,12 +31,12 @@ export function headSpec({ n_embd: C }: Pick<DecoderConfig, 'n_embd'>, { kind, c
   if (!Number.isInteger(classes) || classes < 2 || classes > MOST_CLASSES) {
     throw new SettingError('classes', classes, `must be a whole number from 2 to ${MOST_CLASSES}`);
   }
-  return { name: HEAD_WEIGHT, shape: [kind === 'choice' ? 1 : classes, C] };
+  return { name: HEAD_WEIGHT, shape: [kind === 'multiple_choice' ? 1 : classes, C] };
 }
 
 /** Sequences of an example. */
 export function sequencesOf({ kind, classes }: HeadShape): number {
-  if (kind === 'choice') return classes;
+  if (kind === 'multiple_choice') return classes;
   return kind === 'similarity' ? 2 : 1;
 }
 
@@ -51,7 +51,7 @@ export function headLogits(
   absent: Tensor | null,
 ): Tensor {
   const [E, , C] = states.shape;
-  if (kind !== 'choice') {
+  if (kind !== 'multiple_choice') {
     return f.linear(f.reshape(kind === 'similarity' ? f.sum(states, 1) : states, [E, C]), weight); // (E, classes)
   }
   const scores = f.reshape(f.linear(states, weight), [E, classes]);

@@ -53,6 +53,8 @@ export interface Snapshot {
   readonly generation?: Readonly<Record<string, unknown>>;
   /** The loop's state, as JSON. */
   readonly trainer: Readonly<Record<string, unknown>>;
+  /** What model.safetensors holds besides the decoder. */
+  readonly tensors?: readonly AsyncTensorToWrite[];
   /** What else a user finds in the run's folder. */
   readonly beside?: readonly BesideFile[];
 }
@@ -252,10 +254,7 @@ async function writeFiles<B>(
     facts[name] = await writeHashed(files, join(folder, name), (sink) => writeSafetensorsAsync(sink, tensors));
   };
   if (snapshot.config)
-    await write(
-      MODEL,
-      modelTensors(step.config, (name) => step.read(name)),
-    );
+    await write(MODEL, [...modelTensors(step.config, (name) => step.read(name)), ...(snapshot.tensors ?? [])]);
   for (const { name, content } of snapshot.beside ?? []) {
     if (typeof content !== 'string') await write(name, content);
     else facts[name] = await writeHashed(files, join(folder, name), (sink) => sink.write(utf8(content)));

@@ -56,6 +56,27 @@ export async function* documentsOf(
   }
 }
 
+/**
+ * The text of a file that is no Parquet, unpacked.
+ * @throws FileFormatError for an empty, binary or damaged file; InterruptedError.
+ */
+export async function* textChunks(path: string, options: ReadOptions = {}): AsyncGenerator<string, void, void> {
+  const start = await firstBytes(path);
+  if (start.length === 0) throw new FileFormatError(path, '', 'it is empty', 'Leave it out, or give it text');
+  if (start.toString('latin1') === 'PAR1') {
+    throw new FileFormatError(
+      path,
+      '',
+      'it is a Parquet file, and records are not read from those',
+      'Make it JSON Lines',
+    );
+  }
+  for await (const chunk of decodeUtf8(unpacked(path, start, options), path)) {
+    checkInterrupted(options.signal);
+    yield chunk;
+  }
+}
+
 async function firstBytes(path: string): Promise<Buffer> {
   const file = await open(path, 'r');
   try {
@@ -125,13 +146,18 @@ async function* unzstd(raw: AsyncIterable<Uint8Array>, path: string): AsyncGener
 const ROWS = 256;
 const LONGEST_ROW = 1 << 28;
 
-/** CSV (RFC 4180) or tab-separated rows; the first names the columns. */
-async function* tableRows(
+/** A row of a table, and the line of the file on which it ends, from 1. */
+export interface TableRow {
+  readonly cells: readonly string[];
+  readonly line: number;
+}
+
+/** CSV (RFC 4180) or tab-separated rows. @throws FileFormatError with the line for a row that cannot be. */
+export async function* tableRowsOf(
   text: AsyncIterable<string>,
   path: string,
-  field: string,
-  delimiter: string,
-): AsyncGenerator<DocumentPart[], void, void> {
+  delimiter: ',' | '\t',
+): AsyncGenerator<TableRow, void, void> {
   const { parse } = await import('csv-parse');
   const parser = parse({
     delimiter,
@@ -139,23 +165,12 @@ async function* tableRows(
     relax_quotes: delimiter === '\t',
     skip_empty_lines: true,
     max_record_size: LONGEST_ROW,
+    info: true,
   });
   pipeline(Readable.from(text), parser, () => undefined);
-  let columns: string[] | undefined;
-  let index = -1;
-  let parts: DocumentPart[] = [];
   try {
-    for await (const row of parser as AsyncIterable<string[]>) {
-      if (columns === undefined) {
-        columns = row;
-        index = row.indexOf(field);
-        if (index < 0) throw missingField(path, 'line 1', field, row);
-        continue;
-      }
-      parts.push({ text: textField(row[index], path, '', field, columns), end: true });
-      if (parts.length < ROWS) continue;
-      yield parts;
-      parts = [];
+    for await (const { record, info } of parser as AsyncIterable<{ record: string[]; info: { lines: number } }>) {
+      yield { cells: record, line: info.lines };
     }
   } catch (error) {
     if (error instanceof Error && 'code' in error && String(error.code).startsWith('CSV_')) {
@@ -163,6 +178,30 @@ async function* tableRows(
       throw new FileFormatError(path, lines === undefined ? '' : `line ${lines}`, error.message);
     }
     throw error;
+  }
+}
+
+/** The texts of a column; the first row names the columns. */
+async function* tableRows(
+  text: AsyncIterable<string>,
+  path: string,
+  field: string,
+  delimiter: ',' | '\t',
+): AsyncGenerator<DocumentPart[], void, void> {
+  let columns: readonly string[] | undefined;
+  let index = -1;
+  let parts: DocumentPart[] = [];
+  for await (const { cells } of tableRowsOf(text, path, delimiter)) {
+    if (columns === undefined) {
+      columns = cells;
+      index = cells.indexOf(field);
+      if (index < 0) throw missingField(path, 'line 1', field, cells);
+      continue;
+    }
+    parts.push({ text: textField(cells[index], path, '', field, columns), end: true });
+    if (parts.length < ROWS) continue;
+    yield parts;
+    parts = [];
   }
   if (parts.length > 0) yield parts;
 }

@@ -186,7 +186,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainingEven
       settings,
       flops_per_token: estimateFlops(decoder, { block_size, recompute }).per_token,
       data: { train: counts.train.tokens, validation: counts.validation.tokens },
-      snapshot: files,
+      snapshot: async () => files,
       keep: request.keep ?? 2,
       sample: sampler(step, tokenizer, request, seed),
       signal,

@@ -32,6 +32,8 @@ export interface TrainingRun<B> {
   initialize(): void | Promise<void>;
   /** Write what a run that is stopped before its first checkpoint needs. */
   begin?(): void;
+  /** What has to be known of the first weights before the first step, in a folder that is the run's already; at each start. */
+  prepare?(): void | Promise<void>;
   readonly batches: StepBatches<B>;
   readonly evaluation: EvaluationSet<B> | null;
   readonly counts: LoopOptions<B>['counts'];
@@ -39,8 +41,8 @@ export interface TrainingRun<B> {
   readonly flops_per_token: number;
   /** Tokens of the training and of the validation data. */
   readonly data: { readonly train: number; readonly validation: number };
-  /** What a checkpoint holds besides the numbers of the step. */
-  readonly snapshot: Omit<Snapshot, 'step' | 'trainer'>;
+  /** What a checkpoint holds besides the numbers of the step, as it is when one is saved. */
+  snapshot(): Promise<Omit<Snapshot, 'step' | 'trainer'>>;
   /** Newest checkpoints that are kept. */
   readonly keep: number;
   readonly sample?: LoopHost['sample'];
@@ -64,6 +66,7 @@ export async function* trainingRun<B>(run: TrainingRun<B>): AsyncGenerator<Train
       createRun(out, { ...start, ...run.description });
       run.begin?.();
     }
+    await run.prepare?.();
     const seconds = () => performance.now() / 1000;
     const peak_flops = info.name === 'reference' ? null : await measurePeak(step.backend, seconds);
     writer = appendEvents(out, { ...start, step: state?.step ?? 0 }, unlock);
@@ -101,8 +104,9 @@ export async function* trainingRun<B>(run: TrainingRun<B>): AsyncGenerator<Train
       host: {
         now: seconds,
         resident: () => process.memoryUsage.rss(),
-        save: (now, best) => {
-          const snapshot = { ...run.snapshot, step: now.step, trainer: now as unknown as Record<string, unknown> };
+        async save(now, best) {
+          const trainer = now as unknown as Record<string, unknown>;
+          const snapshot = { ...(await run.snapshot()), step: now.step, trainer };
           return saveCheckpoint(out, step, snapshot, { keep: run.keep, best });
         },
         rollBack: () => restoredState(out, step, onNotice),

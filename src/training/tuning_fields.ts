@@ -92,11 +92,21 @@ export const tuneFields: readonly TuneField[] = [
     ...LIKELIHOOD,
     of: ['sft'],
   }),
-  row('method', 'beta', 'number', 0.1, ['how near to the reference the model stays', '与参考模型的接近程度'], {
-    min: 0,
-    max: 1000,
-    of: ['dpo', 'orpo', 'kto', 'grpo'],
-  }),
+  row(
+    'method',
+    'beta',
+    'number',
+    null,
+    [
+      'how near to the reference the model stays; orpo: weight of the odds ratio (default: 0.1; grpo: 0)',
+      '与参考模型的接近程度；orpo 为优势比的权重（默认 0.1，grpo 为 0）',
+    ],
+    {
+      min: 0,
+      max: 1000,
+      of: ['dpo', 'orpo', 'kto', 'grpo'],
+    },
+  ),
   row('method', 'loss_type', 'choice', null, ['dpo: sigmoid or ipo; grpo: grpo, dr_grpo or dapo', '损失的形式'], {
     choices: ['sigmoid', 'ipo', 'grpo', 'dr_grpo', 'dapo'],
     of: ['dpo', 'grpo'],
@@ -110,6 +120,50 @@ export const tuneFields: readonly TuneField[] = [
     min: 0,
     max: 1000,
     of: ['kto'],
+  }),
+  row(
+    'method',
+    'lm_coef',
+    'number',
+    0.5,
+    ["weight of the texts' own likelihood beside the classes'", '语言模型辅助损失的权重'],
+    {
+      min: 0,
+      max: 1000,
+      of: ['classify'],
+    },
+  ),
+  row('method', 'head_dropout', 'number', 0.1, ['dropout of the state that the head reads', '分类头输入的随机失活'], {
+    ...SHARE,
+    below: true,
+    of: ['classify'],
+  }),
+  row('method', 'num_generations', 'integer', 8, ['answers to each prompt', '每个提示的回答数'], {
+    min: 2,
+    max: 1024,
+    of: ['grpo'],
+  }),
+  row('method', 'max_completion_length', 'integer', 64, ['tokens of an answer at most', '回答的最大长度'], {
+    min: 1,
+    max: 65536,
+    of: ['grpo'],
+  }),
+  row('method', 'temperature', 'number', 1, ['of the answers that are drawn', '采样温度'], {
+    min: 0,
+    above: true,
+    max: 100,
+    of: ['grpo'],
+  }),
+  row('method', 'epsilon', 'number', 0.2, ['how far a ratio of probabilities may move', '概率比的裁剪范围'], {
+    ...SHARE,
+    above: true,
+    below: true,
+    of: ['grpo'],
+  }),
+  row('method', 'num_iterations', 'integer', 1, ['steps with the same answers', '同一批回答使用的步数'], {
+    min: 1,
+    max: 1000,
+    of: ['grpo'],
   }),
 ];
 

@@ -50,7 +50,10 @@ export function safeCut(text: string, at: number): number {
 }
 
 /** The lines of a stream with their numbers, from 1; without their ends. */
-async function* lines(chunks: AsyncIterable<string>, file: string): AsyncGenerator<{ line: string; number: number }[]> {
+export async function* lines(
+  chunks: AsyncIterable<string>,
+  file: string,
+): AsyncGenerator<{ line: string; number: number }[]> {
   let rest = '';
   let number = 1;
   for await (const chunk of chunks) {

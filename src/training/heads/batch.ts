@@ -185,12 +185,12 @@ export function fitTaskExamples(
 function checkTaskExample(head: HeadShape, { sequences, label, origin }: TaskExample): void {
   const { kind, classes } = head;
   const count = sequences.length;
-  const fits = kind === 'choice' ? count >= 2 && count <= classes : count === sequencesOf(head);
+  const fits = kind === 'multiple_choice' ? count >= 2 && count <= classes : count === sequencesOf(head);
   if (!fits) {
-    const wanted = kind === 'choice' ? `from 2 to ${classes} choices` : `${sequencesOf(head)} sequences`;
+    const wanted = kind === 'multiple_choice' ? `from 2 to ${classes} choices` : `${sequencesOf(head)} sequences`;
     throw recordError(origin, null, `it has ${count} sequences where the head "${kind}" reads ${wanted}`);
   }
-  const most = kind === 'choice' ? count : classes;
+  const most = kind === 'multiple_choice' ? count : classes;
   if (!Number.isInteger(label) || label < 0 || label >= most) {
     throw recordError(origin, 'label', `${label} is not a class from 0 to ${most - 1}`);
   }

@@ -50,7 +50,7 @@ export class HeadScorer {
       const { logits } = await plan.run({ inputs: headData(head, batch) });
       for (let e = 0; e < batch.count; e++) {
         const choices = fitted[scores.length].sequences.length;
-        const width = head.kind === 'choice' ? choices : head.classes;
+        const width = head.kind === 'multiple_choice' ? choices : head.classes;
         scores.push((logits as Float32Array).slice(e * head.classes, e * head.classes + width));
       }
       progress?.(scores.length, fitted.length);

@@ -52,14 +52,14 @@ export function headInputs({ head, batch_size, block_size, packing }: HeadTaskSe
     positions: f.input('positions', 'i32', rows),
     firstKeys: f.input('first_keys', 'i32', rows),
     extracts: f.input('extracts', 'i32', examples),
-    absent: head.kind === 'choice' ? f.input('absent', 'f32', examples) : null,
+    absent: head.kind === 'multiple_choice' ? f.input('absent', 'f32', examples) : null,
   };
 }
 
 /** The data of `headInputs`. */
 export function headData(head: HeadShape, { tokens, positions, first_keys, extracts, present }: HeadBatch): TaskInputs {
   const absent = () => Float32Array.from(present, (is) => (is ? 0 : ABSENT));
-  return { tokens, positions, first_keys, extracts, ...(head.kind === 'choice' ? { absent: absent() } : {}) };
+  return { tokens, positions, first_keys, extracts, ...(head.kind === 'multiple_choice' ? { absent: absent() } : {}) };
 }
 
 interface HeadStates {
@@ -110,8 +110,7 @@ export function headTask(learner: Learner, settings: HeadTaskSettings): Training
   const places = learner.places + (head_dropout > 0 ? 1 : 0);
   return {
     config,
-    // Without the tokens' likelihood nobody reads an untied head, and decay alone would move it.
-    specs: [...learner.specs.filter(({ name }) => lm_coef > 0 || !/^head\./.test(name)), headSpec(config, head)],
+    specs: [...learner.specs, headSpec(config, head)],
     frozen: learner.frozen,
     places,
     isLikelihood: false,
