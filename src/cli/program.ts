@@ -277,22 +277,6 @@ function modelFlags(command: Command): Command {
     .option('--offline', 'use only what is on this machine');
 }
 
-/** Flags of a verb that opens a model with a task head. */
-function classifierFlags(command: Command): Command {
-  return command
-    .optionsGroup('Model:')
-    .requiredOption('--model <folder>', 'the folder that tune made')
-    .option('--backend <name>', 'where to compute (default: the fastest here; see doctor)')
-    .addOption(new Option('--threads <n>', 'threads to compute with').argParser(wholeFrom(1)))
-    .addOption(
-      new Option('--precision <name>', 'exact: float32 activations (default); fast: 8-bit ones').choices([
-        'exact',
-        'fast',
-      ]),
-    )
-    .option('--offline', 'use only what is on this machine');
-}
-
 /** A flag for every setting of generation, under its own name. Those that are refused are left out of the help. */
 function settingFlags(command: Command): Command {
   command.optionsGroup('Settings of generation (defaults: those of the model):');
