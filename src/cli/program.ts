@@ -7,6 +7,7 @@ import { type SettingSpec, settingTable } from '../generation/settings.ts';
 import { corpusFormats } from '../node/corpus_files.ts';
 import { packageVersion } from '../node/version.ts';
 import { presetFields } from '../training/preset_fields.ts';
+import { EVAL_EXAMPLES, evalFlags } from './eval_flags.ts';
 import { SWEEP_EXAMPLES, sweepFlags } from './sweep_flags.ts';
 import { TUNE_EXAMPLES, tuneFlags } from './tune_flags.ts';
 
@@ -21,6 +22,7 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   ],
   chat: ['inkstone chat --system "Answer in one sentence."', 'printf "Hi\\nWho are you?\\n" | inkstone chat --seed 1'],
   sweep: SWEEP_EXAMPLES,
+  eval: EVAL_EXAMPLES,
   logits: [
     'inkstone logits --prompt "The capital of France is" --last --top 10',
     'inkstone logits --model ./gpt2 --ids 15496,11 --precision exact --json',
@@ -96,6 +98,11 @@ export function buildProgram(): Command {
 
   const sweep = verb(program, 'sweep', 'compare settings: the same prompts and seeds in every cell, measured');
   sweepFlags(sweep, modelFlags).action(async (flags) => (await import('./sweep.ts')).sweepCommand(flags));
+
+  const evaluation = verb(program, 'eval', 'score a model on tasks: likelihoods, choices, answers, with intervals');
+  evalFlags(evaluation, modelFlags).action(async (what: string[], flags) =>
+    (await import('./eval.ts')).evalCommand(what, flags),
+  );
 
   const logits = verb(program, 'logits', 'the scores of every possible next token')
     .option('--prompt <text>', 'a text')

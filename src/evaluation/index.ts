@@ -1,2 +1,8 @@
 /** Evaluation: models scored on tasks. */
+export { builtinNames, builtinSummary, builtinTask } from './builtin.ts';
+export { type EngineModelOptions, engineModel } from './engine_model.ts';
+export { DEFAULT_SEED, type EvaluateOptions, type EvaluationEvent, evaluate } from './evaluate.ts';
+export { type MetricInfo, metricInfo, metricTable } from './metrics.ts';
+export { makeDocuments } from './rules.ts';
+export { parseTask } from './task_file.ts';
 export type * from './types.ts';

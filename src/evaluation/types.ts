@@ -89,7 +89,9 @@ export type DatasetFormat = 'jsonl' | 'json' | 'csv' | 'tsv' | 'text';
 
 /** Where documents come from. */
 export interface DatasetSpec {
-  /** Files or globs of each split, beside the task's file or in the data folder. */
+  /** Documents that are made by a rule and a seed instead of read: its name and its options; see rules.ts. */
+  readonly rule?: Readonly<Record<string, unknown>> & { readonly name: string };
+  /** Files or globs of each split, beside the task's file or in the data folder; empty with a rule. */
   readonly splits: Readonly<Record<string, readonly string[]>>;
   /** The split that is scored. */
   readonly split: string;
@@ -139,7 +141,7 @@ export interface TaskDefinition {
   readonly doc_to_text: string;
   /** A template. For multiple_choice: the place of the right choice, or its text. */
   readonly doc_to_target: string;
-  /** multiple_choice alone: templates of the choices, or one that gives a list. */
+  /** multiple_choice alone: templates of the choices, or the name of a field that is a list. */
   readonly doc_to_choice: string | readonly string[] | null;
   /** Between question and target. */
   readonly target_delimiter: string;
