@@ -41,7 +41,16 @@ const classes = file(
 beforeAll(async () => {
   const text = join(root, 'text.txt');
   writeFileSync(text, '0123456789+=abcd \n'.repeat(80));
-  const fields = { n_layer: 2, n_head: 2, n_embd: 32, block_size: 32, batch_size: 4, max_steps: 2 };
+  // Enough that its embeddings, which adapters leave alone, tell tokens apart.
+  const fields = {
+    n_layer: 2,
+    n_head: 2,
+    n_embd: 32,
+    block_size: 32,
+    batch_size: 4,
+    max_steps: 60,
+    learning_rate: 1e-2,
+  };
   for await (const _ of train({ model: 'nano', data: text, out: base, fields, sample_every: 0, eval_every: 0 }));
 });
 
@@ -149,24 +158,31 @@ describe('a run', () => {
     await classifier.close();
   });
 
-  it.each([{ full: true, r: undefined }])('of rewards makes them greater (%o)', async (how) => {
+  it.each([{}, { full: true, r: undefined }])('of rewards makes them greater (%o)', async (how) => {
     const out = join(root, `grpo-${Object.keys(how).join()}`);
     const prompts = file(
       'prompts.jsonl',
       digits.map((i) => ({ prompt: `${i}+` })),
     );
-    const own = { num_generations: 8, max_completion_length: 4, batch_size: 16, max_steps: 25, learning_rate: 2e-2 };
+    const own = {
+      num_generations: 8,
+      max_completion_length: 4,
+      batch_size: 16,
+      temperature: 2,
+      max_steps: 30,
+      learning_rate: 1e-2,
+    };
     const events = await run({
       ...common,
       method: 'grpo',
       data: [prompts],
-      rewards: ['format:a'],
+      rewards: ['format:[0-9]'],
       out,
       fields: { ...common.fields, ...own, ...how },
     });
     const rewards = events.flatMap((event) => (event.type === 'step' ? [event.metrics!.reward] : []));
     const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
-    expect(mean(rewards.slice(-5))).toBeGreaterThan(mean(rewards.slice(0, 5)) + 0.2);
+    expect(mean(rewards.slice(-5))).toBeGreaterThan(mean(rewards.slice(0, 5)) + ('full' in how ? 0.2 : 0.05));
   });
 });
 

@@ -272,6 +272,7 @@ function modelFlags(command: Command): Command {
   return command
     .optionsGroup('Model:')
     .option('--model <name>', 'a name, a hub id, a directory or a file (default: smollm2-135m-instruct)')
+    .option('--adapter <path>', "a LoRA adapter that answers: peft's folder, or a GGUF file")
     .option('--backend <name>', 'where to compute (default: the fastest here; see doctor)')
     .addOption(new Option('--threads <n>', 'threads to compute with').argParser(wholeFrom(1)))
     .addOption(

@@ -1,5 +1,6 @@
 /** What the verbs that open a model share: its flags, interruption, and the settings among the flags. */
 import { parseSetting, settingTable } from '../generation/settings.ts';
+import { openAdapter } from '../node/adapters.ts';
 import { backendNames } from '../node/backends.ts';
 import { DEFAULT_MODEL, type OpenModel, openModel } from '../node/open_model.ts';
 import type { Precision } from '../tensor/index.ts';
@@ -13,6 +14,8 @@ export interface ModelFlags {
   readonly precision?: Precision;
   readonly context?: number;
   readonly offline?: boolean;
+  /** The folder or file of an adapter that answers. */
+  readonly adapter?: string;
   readonly [flag: string]: unknown;
 }
 
@@ -22,11 +25,20 @@ export async function openFromFlags(
   signal?: AbortSignal,
   usual: string = DEFAULT_MODEL,
 ): Promise<OpenModel> {
-  const { model, backend, threads, precision, context, offline } = flags;
+  const { model, backend, threads, precision, context, offline, adapter } = flags;
   if (backend !== undefined && !(backendNames as readonly string[]).includes(backend))
     throw new UsageError(`--backend ${backend}: there are ${backendNames.join(', ')}`);
   if (model === undefined) say(`model: ${usual}`);
-  return openModel(model ?? usual, { backend, threads, precision, context, offline, signal, progress: progress() });
+  const options = { backend, threads, precision, context, offline, signal, progress: progress() };
+  const opened = await openModel(model ?? usual, options);
+  if (adapter === undefined) return opened;
+  try {
+    await opened.engine.addAdapter(adapter, openAdapter(adapter, opened.config));
+    return { ...opened, adapter };
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
 }
 
 /** The generation settings among the flags. */

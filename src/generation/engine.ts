@@ -1,11 +1,18 @@
 /** The engine: a model, a paged cache, and one ragged step that advances any number of sequences at once. */
 import type { Backend, BackendBuffer, LoadedPlan, RunResult } from '../backends/backend.ts';
 import { CapacityError, SettingError } from '../errors.ts';
-import { type Model, parameterBuffers } from '../models/index.ts';
-import { type CacheSpec, type InferenceExtras, type InferenceShape, inferencePlan } from '../models/inference.ts';
+import { type Adapter, type Model, parameterBuffers } from '../models/index.ts';
+import {
+  type AdapterSlots,
+  type CacheSpec,
+  type InferenceExtras,
+  type InferenceShape,
+  inferencePlan,
+} from '../models/inference.ts';
 import { byteLength } from '../tensor/dtype.ts';
 import type { Plan, Precision } from '../tensor/index.ts';
 import { sizeOf } from '../tensor/shape.ts';
+import { AdapterBank } from './adapters.ts';
 import { PagePool } from './pages.ts';
 import { Sequence } from './sequence.ts';
 
@@ -85,6 +92,9 @@ export class Engine {
   /** Plans by what they give besides logits; most models only ever need the first. */
   private readonly plans = new Map<string, LoadedPlan>();
   private readonly prefixCache: boolean;
+  private readonly bank: AdapterBank;
+  /** What the plans with adapters were made for. */
+  private planned: AdapterSlots | null = null;
   private turn: Promise<unknown> = Promise.resolve();
 
   constructor(
@@ -104,6 +114,7 @@ export class Engine {
     this.maxRows = Math.min(options.maxRows ?? 512, Math.max(this.context, 64));
     this.maxSequences = Math.min(options.maxSequences ?? 64, this.maxRows);
     this.prefixCache = options.prefixCache ?? true;
+    this.bank = new AdapterBank(model);
     this.pagesPerSequence = Math.ceil(this.context / PAGE_SIZE);
     const cacheType = this.precision === 'exact' || backend.info.name !== 'native' ? 'f32' : 'f16';
     const pageCount = Math.ceil((options.cacheTokens ?? this.defaultCacheTokens(cacheType)) / PAGE_SIZE);
@@ -127,13 +138,49 @@ export class Engine {
 
   private load(plan: Plan): LoadedPlan {
     const cacheBuffers = Object.fromEntries(this.caches.map(({ spec, buffer }) => [spec.name, buffer]));
-    return this.backend.load(plan, { ...parameterBuffers(this.model), ...cacheBuffers });
+    return this.backend.load(plan, { ...parameterBuffers(this.model), ...cacheBuffers, ...this.bank.buffers });
+  }
+
+  /** Names of the adapters that sequences may have. */
+  get adapters(): readonly string[] {
+    return this.bank.names;
+  }
+
+  /**
+   * Add an adapter, in the place of one of this name, after all steps so far. Sequences that have one of this name go on with the new one.
+   * @throws FileFormatError for one that was made for another model; SettingError for one of the embedding or the head.
+   */
+  addAdapter(name: string, adapter: Adapter): Promise<void> {
+    const added = this.turn.then(() => this.bank.set(name, adapter));
+    this.turn = added.catch(() => {});
+    return added;
+  }
+
+  /** Forget an adapter. A sequence that still has it cannot be computed any more. */
+  removeAdapter(name: string): void {
+    this.bank.delete(name);
+  }
+
+  /** A short text that is another for other numbers of an adapter. */
+  adapterPrint(name: string): string {
+    return this.bank.printOf(name);
+  }
+
+  /** What tells an adapter from any other that this engine had; 0 for none. @throws SettingError for one that is not there. */
+  adapterKey(name: string | null): number {
+    return this.bank.keyOf(name);
   }
 
   /** The plan that gives hidden states, these exits or judged targets besides logits; made when it is first needed. */
   private planWith(extras: Required<InferenceExtras>): LoadedPlan {
-    const { hidden, exits, targets } = extras;
-    const key = hidden || targets || exits.length > 0 ? `${hidden}:${targets}:${exits.join()}` : '';
+    const { hidden, exits, targets, adapters } = extras;
+    if (adapters && adapters !== this.planned) {
+      // Of another shape: plans that were made for it are of no use.
+      for (const key of this.plans.keys()) if (key.startsWith('adapters')) this.plans.delete(key);
+      this.planned = adapters;
+    }
+    const own = hidden || targets || exits.length > 0 ? `${hidden}:${targets}:${exits.join()}` : '';
+    const key = adapters ? `adapters ${own}` : own;
     let plan = this.plans.get(key);
     if (!plan) {
       plan = this.load(inferencePlan(this.model, this.shape, extras).plan);
@@ -156,9 +203,14 @@ export class Engine {
     return this.pool.available * PAGE_SIZE;
   }
 
-  /** An empty sequence, or one that begins with `tokens`. */
-  sequence(tokens: Iterable<number> = []): Sequence {
-    const sequence = new Sequence(this.pool, PAGE_SIZE);
+  /**
+   * An empty sequence, or one that begins with `tokens`.
+   * @param adapter that computes it; the model alone unless given.
+   * @throws SettingError for an adapter that is not there.
+   */
+  sequence(tokens: Iterable<number> = [], adapter: string | null = null): Sequence {
+    this.bank.slotOf(adapter);
+    const sequence = new Sequence(this.pool, PAGE_SIZE, adapter);
     sequence.append(tokens);
     return sequence;
   }
@@ -197,6 +249,7 @@ export class Engine {
   private async runStep(requests: readonly StepRequest[]): Promise<StepResult[]> {
     for (const request of requests) {
       this.checkTokens(request.sequence);
+      this.bank.slotOf(request.sequence.adapter);
       this.checkTargets(request);
     }
     if (new Set(requests.map(({ sequence }) => sequence)).size !== requests.length) {
@@ -306,7 +359,7 @@ export class Engine {
     const end = sequence.length - Math.max(1, targets?.length ?? 0);
     while (sequence.computed + PAGE_SIZE <= end) {
       const tokens = sequence.tokens.slice(sequence.computed, sequence.computed + PAGE_SIZE);
-      const page = this.pool.find(sequence.pages.at(-1) ?? -1, tokens);
+      const page = this.pool.find(sequence.pages.at(-1) ?? this.startOf(sequence), tokens);
       if (page < 0) return;
       sequence.pages.push(page);
       sequence.computed += PAGE_SIZE;
@@ -374,7 +427,7 @@ export class Engine {
     exits: readonly number[],
   ): Promise<{ outputs: RunResult; selected: Share[]; states: Share[] }> {
     const N = spans.reduce((sum, { start, end }) => sum + end - start, 0);
-    const [ids, positions, rows, slots] = Array.from({ length: 4 }, () => new Int32Array(N));
+    const [ids, positions, rows, slots, adapted] = Array.from({ length: 5 }, () => new Int32Array(N));
     const tables = new Int32Array(spans.length * this.pagesPerSequence);
     const select: number[] = [];
     const judged: number[] = [];
@@ -385,6 +438,7 @@ export class Engine {
     spans.forEach(({ request, sequence, start, end }, row) => {
       tables.set(sequence.pages, row * this.pagesPerSequence);
       const first = n;
+      adapted.fill(this.bank.slotOf(sequence.adapter), first, first + end - start);
       for (let position = start; position < end; position++, n++) {
         ids[n] = sequence.tokens[position];
         positions[n] = position;
@@ -409,11 +463,13 @@ export class Engine {
     const hidden = requests.some((request) => (request.hidden ?? 'none') !== 'none');
     const targets = requests.some((request) => request.targets?.length);
     const logits = !targets || requests.some((request) => request.logits !== 'none');
-    const outputs = await this.planWith({ hidden, exits, targets }).run({
+    const adapters = adapted.some((slot) => slot > 0) ? this.bank.slots : null;
+    const outputs = await this.planWith({ hidden, exits, targets, adapters }).run({
       dims: { N, R: spans.length, L: select.length, ...(hidden ? { S: stateRows.length } : {}) },
       inputs: {
         ...{ ids, positions, rows, slots, tables, select: Int32Array.from(select) },
         ...(hidden ? { states: Int32Array.from(stateRows) } : {}),
+        ...(adapters ? { adapters: adapted } : {}),
         ...(targets ? { targets: Int32Array.from(select, (_, i) => judged[i] ?? UNJUDGED) } : {}),
       },
       outputs: [
@@ -427,13 +483,18 @@ export class Engine {
     return { outputs, selected, states };
   }
 
+  /** The start of beginnings, which is another for each adapter. */
+  private startOf({ adapter }: Sequence): number {
+    return -1 - this.bank.keyOf(adapter);
+  }
+
   private markComputed(sequence: Sequence, end: number): void {
     const before = Math.floor(sequence.computed / PAGE_SIZE);
     sequence.computed = end;
     if (!this.prefixCache) return;
     for (let i = before; (i + 1) * PAGE_SIZE <= end; i++) {
       const tokens = sequence.tokens.slice(i * PAGE_SIZE, (i + 1) * PAGE_SIZE);
-      this.pool.remember(sequence.pages[i], sequence.pages[i - 1] ?? -1, tokens);
+      this.pool.remember(sequence.pages[i], sequence.pages[i - 1] ?? this.startOf(sequence), tokens);
     }
   }
 }

@@ -34,7 +34,7 @@ async function compute({ model, backend, precision }: Engine): Promise<string> {
 const SAMPLE = 64;
 
 /** FNV-1a over 32 bits, twice with different starts: names, not secrets. */
-class Hash {
+export class Hash {
   private a = 0x811c9dc5;
   private b = 0x01000193;
 

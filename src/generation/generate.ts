@@ -17,6 +17,8 @@ export interface GenerationModel extends PromptModel {
   readonly engine: Engine;
   /** The content of generation_config.json: defaults under the request's settings. */
   readonly generationConfig: Readonly<Record<string, unknown>>;
+  /** The engine's adapter that answers where a request names none. */
+  readonly adapter?: string;
 }
 
 /** The user's own reason to stop: prompt and answer so far, and the answer's text. */
@@ -33,6 +35,8 @@ export interface GenerateOptions {
   /** The tokens that may follow others (`prefix_allowed_tokens_fn`). */
   readonly allowedTokens?: (tokens: readonly number[]) => Iterable<number>;
   readonly stopping?: readonly StoppingCriterion[];
+  /** The engine's adapter that answers, or that of each prompt; null for the model alone. The model's own unless given. */
+  readonly adapter?: string | null | readonly (string | null)[];
   /** A smaller model that drafts, with the same tokenizer or another. */
   readonly assistant?: GenerationModel;
   /** Told each step of each answer: raw and processed scores and the choice. */
@@ -61,8 +65,9 @@ export async function* generate(
   if (settings.length !== list.length) {
     throw new SettingError('settings', settings.length, `has to be as many as there are prompts, ${list.length}`);
   }
+  const adapters = adaptersOf(model, options, list.length);
   const fingerprint = await fingerprintOf(model.engine);
-  const jobs = list.map((prompt, i) => prepareJob(model, prompt, i, settings[i], options, fingerprint));
+  const jobs = list.map((prompt, i) => prepareJob(model, prompt, i, settings[i], options, fingerprint, adapters[i]));
   const queue = jobs.flatMap((job) => tasksOf(job));
   const active: Running[] = [];
   try {
@@ -91,6 +96,20 @@ export async function* generate(
     for (const { task } of active) task.free();
     for (const job of jobs) job.release();
   }
+}
+
+/** The adapter of each prompt. @throws SettingError for one that is not there, or a list of another length. */
+function adaptersOf(
+  { engine, adapter: usual }: GenerationModel,
+  { adapter = usual ?? null }: GenerateOptions,
+  count: number,
+): readonly (string | null)[] {
+  const list =
+    typeof adapter === 'string' || adapter === null ? new Array<string | null>(count).fill(adapter) : adapter;
+  if (list.length !== count)
+    throw new SettingError('adapter', list.length, `has to be as many as there are prompts, ${count}`);
+  for (const name of list) engine.adapterKey(name);
+  return list;
 }
 
 /** A task and what it waits for; nothing once it has ended. */

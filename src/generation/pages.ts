@@ -67,7 +67,7 @@ export class PagePool {
     return this.holders[page] > 1;
   }
 
-  /** Remember that `page` holds `tokens` after the beginning that ends in `previous` (-1 for the very start). */
+  /** Remember that `page` holds `tokens` after the beginning that ends in `previous` (below 0 for a very start; each such number is another). */
   remember(page: number, previous: number, tokens: readonly number[]): void {
     const key = this.key(previous, tokens);
     if (this.keys[page] !== undefined || this.known.has(key)) return;
@@ -92,6 +92,6 @@ export class PagePool {
   }
 
   private key(previous: number, tokens: readonly number[]): string {
-    return `${previous < 0 ? 0 : this.identities[previous]}:${tokens.join(',')}`;
+    return `${previous < 0 ? previous : this.identities[previous]}:${tokens.join(',')}`;
   }
 }

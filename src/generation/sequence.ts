@@ -13,6 +13,8 @@ export class Sequence {
   constructor(
     private readonly pool: PagePool,
     private readonly pageSize: number,
+    /** The adapter that computes it; null for the model alone. */
+    readonly adapter: string | null = null,
   ) {}
 
   get length(): number {
@@ -44,7 +46,7 @@ export class Sequence {
   /** A sequence with the same tokens. Its pages are shared until one of the two writes. */
   fork(): Sequence {
     this.check();
-    const copy = new Sequence(this.pool, this.pageSize);
+    const copy = new Sequence(this.pool, this.pageSize, this.adapter);
     copy.tokens.push(...this.tokens);
     copy.computed = this.computed;
     copy.pages.push(...this.pages);

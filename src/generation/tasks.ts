@@ -32,6 +32,7 @@ export function prepareJob(
   given: Readonly<Record<string, unknown>>,
   options: GenerateOptions,
   fingerprint: string,
+  adapter: string | null = null,
 ): Job {
   let ids: readonly number[] = encodePrompt(model, prompt, options.chat);
   const { engine, tokenizer } = model;
@@ -51,6 +52,14 @@ export function prepareJob(
   needTokenizer('structured_output', settings.structured_output !== null);
   needTokenizer('token_healing', settings.token_healing);
   refuseForModel(model, settings, options);
+  for (const name of ['output_attentions', 'output_hidden_states'] as const) {
+    if (adapter !== null && settings[name])
+      throw new SettingError(
+        name,
+        true,
+        `cannot be told of an answer by the adapter "${adapter}": merge it into the model`,
+      );
+  }
   let constraint = settings.structured_output && compileStructure(settings.structured_output, tokenizer!);
   let healed = '';
   if (settings.token_healing && ids.length > 1) {
@@ -74,7 +83,8 @@ export function prepareJob(
     constraint,
     healed,
     isShared,
-    fingerprint,
+    fingerprint: adapter === null ? fingerprint : `${fingerprint}-${model.engine.adapterPrint(adapter)}`,
+    adapter,
   });
 }
 

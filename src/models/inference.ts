@@ -3,7 +3,7 @@
  * a paged cache of keys and values.
  */
 import { compile, DimVar, type DType, f, type Plan, type Precision, type Tensor } from '../tensor/index.ts';
-import { decoderHead, decoderHidden, decoderNormed } from './decoder.ts';
+import { type DecoderMaps, decoderHead, decoderHidden, decoderNormed } from './decoder.ts';
 import { type Model, symbolicParameters } from './model.ts';
 
 export interface InferenceShape {
@@ -34,6 +34,19 @@ export interface InferenceExtras {
   readonly exits?: readonly number[];
   /** How probable a given token is after each row of `select`, and which is the most probable. */
   readonly targets?: boolean;
+  /** Adapters of which each row may have one. */
+  readonly adapters?: AdapterSlots | null;
+}
+
+/** Stacked adapters: `adapters.A.<a>` (count, rank, inputs), `adapters.B.<site>` (count, outputs, rank) and, of DoRA, `adapters.factor.<site>` (count, outputs). */
+export interface AdapterSlots {
+  /** Slot 0, which changes nothing, too. */
+  readonly count: number;
+  readonly rank: number;
+  readonly sites: ReadonlyMap<
+    string,
+    { readonly a: string; readonly inputs: number; readonly outputs: number; readonly hasFactor: boolean }
+  >;
 }
 
 export interface InferencePlan {
@@ -45,7 +58,8 @@ export interface InferencePlan {
  * Inputs: `ids`, `positions`, `rows` (which table each row belongs to), `slots` (page * pageSize + offset of each row), all (N); `tables`
  * (R, pagesPerSequence); `select` (L), the rows whose logits are wanted. Output: `logits` (L, V). Dimensions: N, R, L. Extras: `states`
  * (S), the rows whose states are wanted, gives `hidden` (S, C); each exit i gives `exit.i` (L, V); `targets` (L), tokens or -100, gives `loss` (L), the
- * negative logarithm of each one's probability (0 for -100), and `best` (L, 1), the token with the greatest.
+ * negative logarithm of each one's probability (0 for -100), and `best` (L, 1), the token with the greatest. With adapters, `adapters` (N, 1) is
+ * the slot of each row.
  */
 export function inferencePlan(model: Model, shape: InferenceShape, extras: InferenceExtras = {}): InferencePlan {
   const { config } = model;
@@ -73,6 +87,7 @@ export function inferencePlan(model: Model, shape: InferenceShape, extras: Infer
     ids,
     positions,
     onLayer: (x) => entering.push(x),
+    ...(extras.adapters ? slottedMaps(extras.adapters, N) : {}),
     attend({ layer, q, k, v, sinks, attrs }) {
       const cached = { k: cache(`cache.${layer}.k`, k), v: cache(`cache.${layer}.v`, v) };
       return f.pagedAttention(q, cached, { tables, rows, positions }, sinks, attrs); // (N, H, D)
@@ -93,4 +108,33 @@ export function inferencePlan(model: Model, shape: InferenceShape, extras: Infer
     outputs.best = f.topk(logits, 1); // (L, 1)
   }
   return { plan: compile({ ...outputs, ...written }, { precision: shape.precision }), caches };
+}
+
+/** The decoder's maps with the adapter of each row: W x + B A x of its slot, and with DoRA that times the slot's factors. */
+function slottedMaps({ count, rank, sites }: AdapterSlots, N: DimVar): DecoderMaps {
+  const slots = f.input('adapters', 'i32', [N, 1]);
+  const inner = new Map<string, { readonly x: Tensor; readonly h: Tensor }>();
+  const throughA = (a: string, inputs: number, x: Tensor): Tensor => {
+    let known = inner.get(a);
+    if (known?.x !== x) {
+      const A = f.parameter(`adapters.A.${a}`, 'f32', [count, rank, inputs]);
+      known = { x, h: f.expertMatmul(x, A, slots, true) }; // (N, 1, r)
+      inner.set(a, known);
+    }
+    return known.h;
+  };
+  return {
+    linear(name, x, weight, bias) {
+      const site = sites.get(name);
+      if (!site) return f.linear(x, weight, bias);
+      const { a, inputs, outputs, hasFactor } = site;
+      const B = f.parameter(`adapters.B.${name}`, 'f32', [count, outputs, rank]);
+      const change = f.reshape(f.expertMatmul(throughA(a, inputs, x), B, slots, true), [N, outputs]);
+      if (!hasFactor) return f.add(f.linear(x, weight, bias), change);
+      const factors = f.parameter(`adapters.factor.${name}`, 'f32', [count, outputs]);
+      const factor = f.reshape(f.gather(factors, slots), [N, outputs]);
+      const changed = f.mul(f.add(f.linear(x, weight), change), factor);
+      return bias ? f.add(changed, bias) : changed;
+    },
+  };
 }

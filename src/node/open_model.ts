@@ -5,15 +5,16 @@ import { FileFormatError, NotFoundError } from '../errors.ts';
 import { Engine } from '../generation/engine.ts';
 import type { GenerationModel } from '../generation/generate.ts';
 import type { ProgressListener } from '../hub/index.ts';
-import { type DecoderConfig, loadModel } from '../models/index.ts';
+import { type DecoderConfig, loadModel, readAdapterConfig } from '../models/index.ts';
 import { ChatTemplate, readChatTemplates, specialTokenTexts } from '../prompts/index.ts';
 import type { Precision } from '../tensor/index.ts';
 import { type Tokenizer, tokenizerFromGguf } from '../tokenizers/index.ts';
 import { ggufToConfig, llama2cToConfig, type WeightFile } from '../weights/index.ts';
+import { isAdapterFolder, openAdapter } from './adapters.ts';
 import { type BackendOptions, openBackend } from './backends.ts';
 import { type ModelLocation, type ResolveOptions, resolveModel } from './models.ts';
 import { packageRoot } from './native_addon.ts';
-import { tokenizerBeside, tokenizerOfDirectory } from './open_tokenizer.ts';
+import { readJson, tokenizerBeside, tokenizerOfDirectory } from './open_tokenizer.ts';
 import { openWeightsAt } from './open_weights.ts';
 
 /** The model used when none is named. */
@@ -47,6 +48,9 @@ export interface OpenModel extends GenerationModel {
   close(): Promise<void>;
 }
 
+/** The name of the adapter of a model that was opened by an adapter's folder. */
+export const OWN_ADAPTER = 'adapter';
+
 /** What a model's files say, before any backend has seen them. */
 export interface ModelFiles {
   readonly weights: WeightFile;
@@ -60,6 +64,7 @@ export interface ModelFiles {
 
 /** @throws NotFoundError, FileFormatError or SettingError with what is wrong and where. */
 export async function openModel(name: string = DEFAULT_MODEL, options: OpenModelOptions = {}): Promise<OpenModel> {
+  if (isAdapterFolder(name) && !existsSync(join(name, 'config.json'))) return openAdapted(name, options);
   const location = await resolveModel(name, options);
   const files = readModelFiles(location);
   const backend = openBackend(options);
@@ -80,6 +85,24 @@ export async function openModel(name: string = DEFAULT_MODEL, options: OpenModel
     };
   } catch (error) {
     await backend.close();
+    throw error;
+  }
+}
+
+/** The model that an adapter says it is for, which answers by the adapter. */
+async function openAdapted(folder: string, options: OpenModelOptions): Promise<OpenModel> {
+  const file = join(folder, 'adapter_config.json');
+  const { base_model_name_or_path: base } = readAdapterConfig(readJson(file), file);
+  if (!base) {
+    const problem = 'does not say which model it is for';
+    throw new FileFormatError(file, 'base_model_name_or_path', problem, 'Name the model, and the adapter by --adapter');
+  }
+  const model = await openModel(base, options);
+  try {
+    await model.engine.addAdapter(OWN_ADAPTER, openAdapter(folder, model.config));
+    return { ...model, name: folder, adapter: OWN_ADAPTER };
+  } catch (error) {
+    await model.close();
     throw error;
   }
 }

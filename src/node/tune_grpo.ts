@@ -16,7 +16,7 @@ import type { StepBatches } from '../training/loop.ts';
 import { AnswerScorer, learningModel, referenceModel } from '../training/preference/index.ts';
 import type { TrainingStep } from '../training/step.ts';
 import { engineSampler, liveEngine, type SamplerSettings } from './grpo_sampler.ts';
-import type { LearningAdapter } from './tune.ts';
+import { type LearningAdapter, learntAdapter } from './tune.ts';
 import { codecOf, type MethodContext, notesOf, type Prepared, readSides } from './tune_context.ts';
 import { answerSampler, endsOf } from './tune_sample.ts';
 
@@ -139,8 +139,11 @@ function liveSampler(
   { sequences, block_size, ...settings }: LiveSettings,
 ): Sampler {
   const engine = liveEngine(step.model, sequences, block_size);
-  if (adapter) throw new SettingError('full', false, 'has to be true: GRPO learns all weights');
-  return engineSampler(engine, tokenizer, settings);
+  const sampler = engineSampler(engine, tokenizer, settings, { adapter: adapter ? 'live' : null });
+  return async (prompts, round) => {
+    if (adapter) await engine.addAdapter('live', await learntAdapter(step, adapter));
+    return sampler(prompts, round);
+  };
 }
 
 /** `exact`, `exact:FIELD`, `number`, `number:FIELD`, `format:EXPRESSION`, `length:N`, with `*WEIGHT` behind it where it is not 1. */

@@ -3,7 +3,7 @@ import { generateAll } from '../generation/generate.ts';
 import type { LoopHost } from '../training/loop.ts';
 import type { TrainingStep } from '../training/step.ts';
 import { liveEngine } from './grpo_sampler.ts';
-import type { LearningAdapter } from './tune.ts';
+import { type LearningAdapter, learntAdapter } from './tune.ts';
 import type { MethodContext } from './tune_context.ts';
 
 const TOKENS = 80;
@@ -18,19 +18,20 @@ export function answerSampler<B>(
 ): LoopHost['sample'] {
   const context = Math.min(base.config.n_positions, LONGEST_PROMPT + TOKENS);
   const fitting = prompts.filter(({ length }) => length > 0 && length + 1 <= context);
-  if (fitting.length === 0 || request.sample_every === 0 || adapter) return undefined;
+  if (fitting.length === 0 || request.sample_every === 0) return undefined;
   let engine: ReturnType<typeof liveEngine> | null = null;
   let turn = 0;
   return async () => {
     engine ??= liveEngine(step.model, 1, context);
     const prompt = fitting[turn++ % fitting.length];
+    if (adapter) await engine.addAdapter('live', await learntAdapter(step, adapter));
     const model = { engine, tokenizer, chatTemplate: null, generationConfig: {} };
     const settings = {
       max_new_tokens: Math.min(TOKENS, context - prompt.length),
       do_sample: false,
       eos_token_id: endsOf(files.generationConfig, tokenizer.special.eos),
     };
-    const [answer] = await generateAll(model, Array.from(prompt), settings);
+    const [answer] = await generateAll(model, Array.from(prompt), settings, { adapter: adapter ? 'live' : null });
     return { prompt: tokenizer.decode(prompt), text: answer.text };
   };
 }

@@ -13,7 +13,7 @@ export interface InitialOptions {
 }
 
 /** Give all parameters of a step their first values. */
-export function initialize(step: TrainingStep, options: InitialOptions): void {
+export function initialize<B>(step: TrainingStep<B>, options: InitialOptions): void {
   for (const [i, spec] of step.specs.entries()) step.write(spec.name, initialValues(step.config, spec, i, options));
 }
 

@@ -20,6 +20,8 @@ export interface JobParts {
   /** Whether several branches will grow from the prompt, so that it is worth computing once. */
   readonly isShared: boolean;
   readonly fingerprint: string;
+  /** The engine's adapter that answers; null for none. */
+  readonly adapter: string | null;
 }
 
 export class Job {
@@ -38,6 +40,7 @@ export class Job {
   private root: Branch | null = null;
   private readonly constraint: Constraint | null;
   private readonly isShared: boolean;
+  private readonly adapter: string | null;
 
   constructor(parts: JobParts) {
     this.prompt = parts.prompt;
@@ -48,6 +51,7 @@ export class Job {
     this.healed = parts.healed;
     this.fingerprint = parts.fingerprint;
     this.constraint = parts.constraint;
+    this.adapter = parts.adapter;
     this.isShared = parts.isShared || parts.settings.prefill_chunk_size !== null;
     const { tokenizer } = parts.model;
     this.processing = {
@@ -70,7 +74,8 @@ export class Job {
   /** What has to be computed before `begin`: the beginning that all branches share. Not its last token: each branch wants its logits. */
   shared(): Branch {
     if (!this.root) {
-      const share = (ids: readonly number[]) => this.engine.sequence(ids.slice(0, this.isShared ? -1 : 0));
+      const share = (ids: readonly number[]) =>
+        this.engine.sequence(ids.slice(0, this.isShared ? -1 : 0), this.adapter);
       const free = this.settings.guidance_scale === null ? null : share(this.unconditional);
       this.root = new Branch(this, share(this.ids), free, this.constraint?.start() ?? null);
     }

@@ -2,7 +2,7 @@
 export { type Adapter, adapterOf, adapterParameters, layoutOfAdapter, type ModuleTensors } from './adapter.ts';
 export { type AdapterConfig, completeAdapterConfig, readAdapterConfig, writeAdapterConfig } from './config.ts';
 export { readGgufAdapter, writeGgufAdapter } from './gguf.ts';
-export { type AdaptedMapsOptions, adaptedMaps, squaresSpecs, weightSquares } from './graph.ts';
+export { type AdaptedMapsOptions, adaptedMaps, siteWeight, squaresSpecs, weightSquares } from './graph.ts';
 export {
   type AdapterLayout,
   type AdapterModule,
