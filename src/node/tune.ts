@@ -7,19 +7,14 @@ import { resolve } from 'node:path';
 import type { Backend } from '../backends/backend.ts';
 import { CapacityError, FileFormatError, SettingError } from '../errors.ts';
 import {
-  type AdapterConfig,
-  type AdapterLayout,
   adapterLayout,
-  adapterOf,
   completeAdapterConfig,
   loadModel,
   type Model,
   type ModelParameter,
   type ParameterValues,
   parameterValues,
-  peftTensors,
   weightSquares,
-  writeAdapterConfig,
 } from '../models/index.ts';
 import { initialAdapter } from '../training/adapter_initialize.ts';
 import { estimateFlops } from '../training/estimate.ts';
@@ -35,13 +30,13 @@ import {
   tuneMethods,
 } from '../training/tuning_fields.ts';
 import { openBackend } from './backends.ts';
-import type { BesideFile } from './checkpoints.ts';
 import { machineMemory } from './memory.ts';
 import { resolveModel } from './models.ts';
 import { type ModelFiles, readModelFiles } from './open_model.ts';
 import { type RunInfo, readRunInfo } from './run_folder.ts';
 import { checkEmpty, checkSameRequest, given } from './run_request.ts';
 import { type TrainingRun, trainingRun } from './training_run.ts';
+import { adapterFiles, type LearningAdapter } from './tune_adapter.ts';
 import { copyTokenizerFiles } from './tune_files.ts';
 import { prepareMethod } from './tune_methods.ts';
 
@@ -254,12 +249,6 @@ export async function openTuning(options: TuneOptions): Promise<Tuning> {
   }
 }
 
-/** An adapter that learns. */
-export interface LearningAdapter {
-  readonly layout: AdapterLayout;
-  readonly config: AdapterConfig;
-}
-
 interface Base {
   /** The model as it was; with full tuning only its configuration is of use, as its weights are those of the step. */
   readonly model: Model;
@@ -316,32 +305,6 @@ async function openBase(
 
 function* valuesByName(values: ParameterValues): Generator<readonly [string, Float32Array]> {
   for (const spec of values.specs) yield [spec.name, values.read(spec)];
-}
-
-/** The adapter as peft's files have it. */
-export async function learntAdapter<B>(step: TrainingStep<B>, { layout, config }: LearningAdapter) {
-  const parameters = new Map<string, Float32Array>();
-  for (const { name } of step.specs) if (name.startsWith('lora.')) parameters.set(name, await step.read(name));
-  return adapterOf(layout, config, parameters);
-}
-
-async function adapterFiles<B>(step: TrainingStep<B>, adapter: LearningAdapter): Promise<BesideFile[]> {
-  const { config } = adapter.layout;
-  const tensors = peftTensors(await learntAdapter(step, adapter), config).map(({ name, type, shape, data }) => ({
-    name,
-    type,
-    shape,
-    async *data() {
-      yield* data();
-    },
-  }));
-  return [
-    {
-      name: 'adapter_config.json',
-      content: `${JSON.stringify(writeAdapterConfig(adapter.config, config), null, 2)}\n`,
-    },
-    { name: 'adapter_model.safetensors', content: tensors },
-  ];
 }
 
 /** Training with what follows from the length of the run: a warm-up of a thirtieth, where none was given. */

@@ -18,7 +18,8 @@ import type { ResolvedTuning } from '../training/tuning_fields.ts';
 import type { Snapshot } from './checkpoints.ts';
 import { type RecordFileFacts, readRecords, recordFileFacts } from './examples.ts';
 import type { ModelFiles } from './open_model.ts';
-import type { LearningAdapter, TuneOptions, TuneRequest } from './tune.ts';
+import type { TuneOptions, TuneRequest } from './tune.ts';
+import type { LearningAdapter } from './tune_adapter.ts';
 
 export interface MethodContext extends Pick<TuneOptions, 'signal' | 'onNotice' | 'onProgress'> {
   readonly request: TuneRequest;

@@ -16,7 +16,7 @@ import type { StepBatches } from '../training/loop.ts';
 import { AnswerScorer, learningModel, referenceModel } from '../training/preference/index.ts';
 import type { TrainingStep } from '../training/step.ts';
 import { engineSampler, liveEngine, type SamplerSettings } from './grpo_sampler.ts';
-import { type LearningAdapter, learntAdapter } from './tune.ts';
+import { type LearningAdapter, learntAdapter } from './tune_adapter.ts';
 import { codecOf, type MethodContext, notesOf, type Prepared, readSides } from './tune_context.ts';
 import { answerSampler, endsOf } from './tune_sample.ts';
 

@@ -3,7 +3,7 @@ import { generateAll } from '../generation/generate.ts';
 import type { LoopHost } from '../training/loop.ts';
 import type { TrainingStep } from '../training/step.ts';
 import { liveEngine } from './grpo_sampler.ts';
-import { type LearningAdapter, learntAdapter } from './tune.ts';
+import { type LearningAdapter, learntAdapter } from './tune_adapter.ts';
 import type { MethodContext } from './tune_context.ts';
 
 const TOKENS = 80;
