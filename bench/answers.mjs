@@ -32,7 +32,7 @@ const [before, after] = [await answer(null), await answer(model.adapter)];
 const cell = (text) => text.trim().replaceAll(/\s+/g, ' ').replaceAll('|', '\\|').slice(0, 200);
 const question = (ids) => {
   const turns = model.tokenizer.decode(ids).split('user\n');
-  return turns.at(-1).replace(/<\|im_end\|>[^]*$/, '');
+  return turns.at(-1).replace(/<\|im_end\|>.*$/s, '');
 };
 console.log('| | prompt | before | after |\n|---|---|---|---|');
 prompts.forEach((ids, i) => {
