@@ -69,6 +69,7 @@ export async function openClassifier(folder: string, options: OpenModelOptions =
     const adopt = (values: Float32Array) =>
       backend.adopt(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
     const model = loadModel(files.weights, files.config, backend, { configFile: files.configFile });
+    checkRecord(join(folder, HEAD_FILE), record, model.config);
     const parameters = new Map<string, ModelParameter>(model.parameters);
     const add = (name: string, shape: readonly number[], values: Float32Array) =>
       parameters.set(name, { dtype: 'f32', shape, buffer: adopt(values) });
@@ -97,11 +98,8 @@ export async function openClassifier(folder: string, options: OpenModelOptions =
       async classify(inputs, progress) {
         const isChoice = kind === 'multiple_choice';
         const records = inputs.map((input, i) => rowOf(input, i, isChoice ? 0 : labels[0]));
-        const { examples } = taskExamples(records, tokenizer, {
-          tokens,
-          block_size,
-          labels: isChoice ? undefined : labels,
-        });
+        // What is too long is cut by the scorer, as in training: it loses what follows its first token.
+        const { examples } = taskExamples(records, tokenizer, { tokens, labels: isChoice ? undefined : labels });
         const all = await scorer.scores(examples, progress);
         return all.map((each) => {
           const scores = probabilities(each).map((score, c) => ({ label: labels[c] ?? String(c), score }));
@@ -114,6 +112,16 @@ export async function openClassifier(folder: string, options: OpenModelOptions =
     await backend.close();
     throw error;
   }
+}
+
+/** @throws FileFormatError where the record was made for another model. */
+function checkRecord(file: string, { tokens, block_size }: HeadRecord, config: DecoderConfig): void {
+  for (const [name, id] of Object.entries(tokens)) {
+    if (id < config.vocab_size) continue;
+    throw new FileFormatError(file, `tokens.${name}`, `is ${id}, but the model has ${config.vocab_size} tokens`);
+  }
+  if (block_size > config.n_positions)
+    throw new FileFormatError(file, 'block_size', `is more than the model's ${config.n_positions} positions`);
 }
 
 /** peft's adapter of the task SEQ_CLS: its head lies among its tensors. */
