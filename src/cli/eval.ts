@@ -35,6 +35,7 @@ export interface EvalFlags extends ModelFlags {
 const BELOW = 100;
 
 export async function evalCommand(what: readonly string[], flags: EvalFlags): Promise<void> {
+  if (what[0] === 'compare') return (await import('./eval_compare.ts')).compareCommand(what.slice(1), flags);
   if (what.length > 0) throw new UsageError(`"${what[0]}": there is nothing of this name to do`);
   if (flags.tasks === undefined) throw new UsageError('the tasks are missing: give --tasks lambada,blimp');
   if (flags.tasks === 'list') return write(`${builtinNames.join('\n')}\n`);
