@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: Inkstone and its peers on one model in one run, taken in turn, with the ratios. The peers are installed under bench/peers.
- * `npm run bench -- train` is train.mjs, `-- decoding` is decoding.mjs, `-- lora` is lora.mjs. Options: --model FILE --threads 2 --rounds 2 --json
+ * `npm run bench -- train` is train.mjs, `-- decoding` is decoding.mjs, `-- lora` is lora.mjs, `-- adapters` is adapters.mjs. Options: --model FILE --threads 2 --rounds 2 --json
  * --python PYTHON (or $INKSTONE_BENCH_PYTHON): an interpreter that has llama-cpp-python, a llama.cpp compiled here, for one more peer.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -18,6 +18,11 @@ if (process.argv[2] === 'decoding') {
 if (process.argv[2] === 'lora') {
   process.argv.splice(2, 1);
   await import('./lora.mjs');
+  process.exit();
+}
+if (process.argv[2] === 'adapters') {
+  process.argv.splice(2, 1);
+  await import('./adapters.mjs');
   process.exit();
 }
 if (process.argv[2] === 'train') {

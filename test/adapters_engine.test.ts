@@ -1,5 +1,6 @@
 /** Adapters in an engine: golden logits, mixtures in one step to the bit, swapping, and the prefix cache that tells them apart. */
 import { describe, expect, it } from 'vitest';
+import { scoreIds } from '../src/evaluation/score.ts';
 import { Engine } from '../src/generation/engine.ts';
 import { generateAll } from '../src/generation/generate.ts';
 import {
@@ -142,6 +143,43 @@ describe.skipIf(fastest.missing)('several adapters in one engine', () => {
     engine.removeAdapter('a');
     expect(engine.adapters).toEqual([]);
     expect(() => engine.sequence(ids, 'a')).toThrow(/"?a"?.*no adapter/s);
+  });
+
+  it('leave nothing for others in a sequence whose adapter was replaced', async () => {
+    const engine = open();
+    const { small, wide } = adapters(engine);
+    await engine.addAdapter('a', small);
+    const long = Array.from({ length: 40 }, (_, i) => (7 * i) % 60);
+    const old = engine.sequence(long.slice(0, 20), 'a');
+    await engine.step([{ sequence: old, logits: 'none' }]);
+    await engine.addAdapter('a', wide);
+    const copy = old.fork();
+    for (const sequence of [old, copy]) sequence.append(long.slice(20));
+    await engine.step([old, copy].map((sequence) => ({ sequence, logits: 'none' as const })));
+    const sequence = engine.sequence(long, 'a');
+    const [{ logits }] = await engine.step([{ sequence, logits: 'last' }]);
+    const fresh = open();
+    await fresh.addAdapter('a', wide);
+    expect(logits).toEqual(await fresh.logits(long, { last: true, adapter: 'a' }));
+  });
+
+  it('score texts', async () => {
+    const engine = open();
+    await engine.addAdapter('small', adapters(engine).small);
+    const request = { context: ids.slice(0, 6), continuation: ids.slice(6), truncated: 0 };
+    const V = engine.model.config.vocab_size;
+    const means: number[] = [];
+    for (const adapter of ['small', null]) {
+      const [{ logprobs }] = await scoreIds(engine, [request], { adapter });
+      const logits = await engine.logits(ids, { adapter });
+      logprobs.forEach((found, i) => {
+        const row = logits.subarray((5 + i) * V, (6 + i) * V);
+        const total = Math.log(row.reduce((sum, x) => sum + Math.exp(x), 0));
+        expect(found).toBeCloseTo(row[request.continuation[i]] - total, 4);
+      });
+      means.push(logprobs.reduce((a, b) => a + b, 0));
+    }
+    expect(means[0]).not.toBeCloseTo(means[1], 3);
   });
 
   it('are chosen for each prompt of a request, beams too, and told by the fingerprint', async () => {

@@ -39,7 +39,8 @@ export async function generateCommand(texts: readonly string[], flags: GenerateF
   const model = await openFromFlags(flags, signal, usualModel(prompts));
   let assistant: OpenModel | undefined;
   try {
-    if (flags.assistant !== undefined) assistant = await openFromFlags({ ...flags, model: flags.assistant }, signal);
+    if (flags.assistant !== undefined)
+      assistant = await openFromFlags({ ...flags, model: flags.assistant, adapter: undefined }, signal);
     const load_ms = performance.now() - started;
     const options = { signal, fallbackNewTokens: NEW_TOKENS, assistant };
     if (flags.explain) {

@@ -34,7 +34,7 @@ export async function logitsCommand(flags: LogitsFlags): Promise<void> {
   const model = await openFromFlags(flags, interruptSignal());
   try {
     const ids = encodePrompt(model, given);
-    const logits = await model.engine.logits(ids, { last });
+    const logits = await model.engine.logits(ids, { last, adapter: model.adapter });
     const V = model.config.vocab_size;
     const positions = last ? [ids.length - 1] : ids.map((_, i) => i);
     const rowOf = (i: number) => logits.subarray(i * V, (i + 1) * V); // (V)

@@ -52,6 +52,7 @@ class EngineModel implements LanguageModel {
       precision: model.engine.precision,
       context: model.engine.context,
       chat,
+      ...(model.adapter === undefined ? {} : { adapter: model.engine.adapterPrint(model.adapter) }),
     };
   }
 
@@ -59,19 +60,19 @@ class EngineModel implements LanguageModel {
     requests: readonly LikelihoodRequest[],
     options: WorkOptions<Likelihood> = {},
   ): Promise<Likelihood[]> {
-    const { engine } = this.model;
+    const { engine, adapter } = this.model;
     const pairs = requests.map(({ context, continuation }) =>
       fitPair(encodePair(this.tokenizer, context, continuation, this.prefix), engine.context),
     );
     const scores = await scoreIds(engine, pairs, {
-      signal: options.signal,
+      ...{ adapter, signal: options.signal },
       onResult: (i, score) => options.onResult?.(i, likelihood([pairs[i]], [score])),
     });
     return scores.map((score, i) => likelihood([pairs[i]], [score]));
   }
 
   async loglikelihoodRolling(texts: readonly string[], options: WorkOptions<Likelihood> = {}): Promise<Likelihood[]> {
-    const { engine } = this.model;
+    const { engine, adapter } = this.model;
     const prefix = needPrefix(this.prefix);
     const windows = texts.map((text) => {
       const ids = Array.from(this.tokenizer.encodeIds(text, { add_special_tokens: false }));
@@ -87,7 +88,7 @@ class EngineModel implements LanguageModel {
     };
     for (let text = 0; text < texts.length; text++) if (missing[text] === 0) finish(text);
     await scoreIds(engine, windows.flat(), {
-      signal: options.signal,
+      ...{ adapter, signal: options.signal },
       onResult: (i, score) => {
         const { text, window } = owners[i];
         scores[text][window] = score;

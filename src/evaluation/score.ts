@@ -56,18 +56,19 @@ interface Open {
 
 /**
  * The scores of continuations, in the order of the requests. Every request has to fit into the engine's context: see `fitPair`.
+ * @param options also which of the engine's adapters computes them.
  * @throws InterruptedError between two steps.
  */
 export async function scoreIds(
   engine: Engine,
   requests: readonly ScoredIds[],
-  options: WorkOptions<IdsScore> = {},
+  options: WorkOptions<IdsScore> & { readonly adapter?: string | null } = {},
 ): Promise<IdsScore[]> {
   const results = new Array<IdsScore>(requests.length);
   const entries = sorted(requests);
   for (let from = 0; from < entries.length; ) {
     const to = batchEnd(engine, entries, from);
-    await scoreBatch(engine, tree(entries, from, to, 0), options.signal, (entry, score) => {
+    await scoreBatch(engine, tree(entries, from, to, 0), options, (entry, score) => {
       for (const request of entry.requests) {
         results[request] = score;
         options.onResult?.(request, score);
@@ -155,11 +156,11 @@ function tree(entries: readonly Entry[], lo: number, hi: number, from: number): 
 async function scoreBatch(
   engine: Engine,
   roots: readonly Node[],
-  signal: AbortSignal | undefined,
+  { signal, adapter }: { readonly signal?: AbortSignal; readonly adapter?: string | null },
   onEnd: (entry: Entry, score: IdsScore) => void,
 ): Promise<void> {
   let level: Open[] = roots.map((node) => {
-    return { node, sequence: engine.sequence(), before: { logprobs: [], greedy: [] } };
+    return { node, sequence: engine.sequence([], adapter), before: { logprobs: [], greedy: [] } };
   });
   try {
     while (level.length > 0) {

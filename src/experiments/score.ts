@@ -17,19 +17,21 @@ const CHUNK = 32;
 /**
  * @param settings of the answer. Their processors act on the model's scores at each place of the text as it stands; grammars, guidance and
  *   what else changes scores outside the chain of processors is not counted.
+ * @param adapter of the engine that computes it.
  */
 export async function scoreText(
   engine: Engine,
   promptIds: readonly number[],
   ids: readonly number[],
   settings: GenerationSettings,
+  adapter: string | null = null,
 ): Promise<TextScore> {
   const V = engine.model.config.vocab_size;
   const processors = buildProcessors(settings);
   // Row i speaks of token i + 1: the prompt's last token is the first whose scores count.
   const inputs = [promptIds[promptIds.length - 1], ...ids.slice(0, -1)];
   const tokens = [...promptIds];
-  const sequence = engine.sequence(promptIds.slice(0, -1));
+  const sequence = engine.sequence(promptIds.slice(0, -1), adapter);
   let [likelihood, entropy] = [0, 0];
   try {
     if (sequence.pending > 0) await engine.step([{ sequence, logits: 'none' }]);

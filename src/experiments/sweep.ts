@@ -134,7 +134,7 @@ export async function* sweep(options: SweepOptions): AsyncGenerator<SweepEvent, 
     const record = async ({ request, result }: Answered): Promise<SweepEvent[]> => {
       const entry = entries[request.cell];
       const own = entry.resolved[request.prompt];
-      const score = await scoreText(model.engine, prompts[request.prompt], result.ids, own);
+      const score = await scoreText(model.engine, prompts[request.prompt], result.ids, own, model.adapter);
       entry.answers.push({
         prompt: request.prompt,
         seed: request.seed,

@@ -25,6 +25,8 @@ interface Loaded {
   readonly values: ReadonlyMap<string, Float32Array>;
   /** By site, of DoRA: what each output is multiplied by. */
   readonly factors: ReadonlyMap<string, Float32Array>;
+  /** A hash of its numbers, once somebody wants it. */
+  print: string | null;
 }
 
 const RANK_STEP = 8;
@@ -62,7 +64,7 @@ export class AdapterBank {
     const taken = new Set([...this.loaded].filter(([other]) => other !== name).map(([, { slot }]) => slot));
     let slot = this.loaded.get(name)?.slot ?? 1;
     while (taken.has(slot)) slot++;
-    this.loaded.set(name, { slot, key: ++this.keys, sites: layout.sites, values, factors });
+    this.loaded.set(name, { slot, key: ++this.keys, sites: layout.sites, values, factors, print: null });
     this.place(slot);
   }
 
@@ -82,14 +84,16 @@ export class AdapterBank {
 
   /** A short text that is another for other numbers of an adapter. @throws as `slotOf`. */
   printOf(name: string): string {
-    const { values } = this.find(name);
+    const found = this.find(name);
+    if (found.print !== null) return found.print;
     const hash = new Hash();
-    for (const [parameter, numbers] of values) {
+    for (const [parameter, numbers] of found.values) {
       hash.text(`${parameter} ${numbers.length}`);
-      hash.bytes(bytesOf(numbers.subarray(0, 64)));
-      hash.bytes(bytesOf(numbers.subarray(-64)));
+      hash.bytes(bytesOf(numbers));
     }
-    return hash.digest();
+    for (const { site, scaling } of found.sites.values()) hash.text(`${site} ${scaling}`);
+    found.print = hash.digest();
+    return found.print;
   }
 
   /** What a plan with adapters is made for, and its buffers; null while there are none. */

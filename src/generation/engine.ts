@@ -226,8 +226,11 @@ export class Engine {
   }
 
   /** The logits of every position of a prompt, (T, V) in one array, or of the last alone, (V). */
-  async logits(ids: readonly number[], { last = false }: { readonly last?: boolean } = {}): Promise<Float32Array> {
-    const sequence = this.sequence(ids);
+  async logits(
+    ids: readonly number[],
+    { last = false, adapter }: { readonly last?: boolean; readonly adapter?: string | null } = {},
+  ): Promise<Float32Array> {
+    const sequence = this.sequence(ids, adapter);
     try {
       const [{ logits }] = await this.step([{ sequence, logits: last ? 'last' : 'all' }]);
       return logits;
@@ -249,7 +252,7 @@ export class Engine {
   private async runStep(requests: readonly StepRequest[]): Promise<StepResult[]> {
     for (const request of requests) {
       this.checkTokens(request.sequence);
-      this.bank.slotOf(request.sequence.adapter);
+      request.sequence.meet(this.bank.keyOf(request.sequence.adapter));
       this.checkTargets(request);
     }
     if (new Set(requests.map(({ sequence }) => sequence)).size !== requests.length) {
@@ -355,7 +358,14 @@ export class Engine {
 
   /** Take over pages that hold the beginning of a sequence, but leave to compute what is wanted, and its last token. */
   private usePrefix({ sequence, logits, hidden, targets }: StepRequest): void {
-    if (!this.prefixCache || logits === 'all' || hidden === 'all' || sequence.computed % PAGE_SIZE !== 0) return;
+    if (
+      !this.prefixCache ||
+      sequence.isMixed ||
+      logits === 'all' ||
+      hidden === 'all' ||
+      sequence.computed % PAGE_SIZE !== 0
+    )
+      return;
     const end = sequence.length - Math.max(1, targets?.length ?? 0);
     while (sequence.computed + PAGE_SIZE <= end) {
       const tokens = sequence.tokens.slice(sequence.computed, sequence.computed + PAGE_SIZE);
@@ -484,14 +494,14 @@ export class Engine {
   }
 
   /** The start of beginnings, which is another for each adapter. */
-  private startOf({ adapter }: Sequence): number {
-    return -1 - this.bank.keyOf(adapter);
+  private startOf({ adapterKey }: Sequence): number {
+    return -1 - adapterKey;
   }
 
   private markComputed(sequence: Sequence, end: number): void {
     const before = Math.floor(sequence.computed / PAGE_SIZE);
     sequence.computed = end;
-    if (!this.prefixCache) return;
+    if (!this.prefixCache || sequence.isMixed) return;
     for (let i = before; (i + 1) * PAGE_SIZE <= end; i++) {
       const tokens = sequence.tokens.slice(i * PAGE_SIZE, (i + 1) * PAGE_SIZE);
       this.pool.remember(sequence.pages[i], sequence.pages[i - 1] ?? this.startOf(sequence), tokens);

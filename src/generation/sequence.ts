@@ -8,6 +8,10 @@ export class Sequence {
   /** How many tokens, from the first, have keys and values in the pages. */
   computed = 0;
   readonly pages: number[] = [];
+  /** Tells the adapter that computed it from earlier ones of its name. */
+  adapterKey = 0;
+  /** Whether its adapter was replaced when it was half computed: its pages are then of no use to others. */
+  isMixed = false;
   private freed = false;
 
   constructor(
@@ -49,9 +53,18 @@ export class Sequence {
     const copy = new Sequence(this.pool, this.pageSize, this.adapter);
     copy.tokens.push(...this.tokens);
     copy.computed = this.computed;
+    copy.adapterKey = this.adapterKey;
+    copy.isMixed = this.isMixed;
     copy.pages.push(...this.pages);
     for (const page of copy.pages) this.pool.hold(page);
     return copy;
+  }
+
+  /** It is computed by the adapter of this key from now on. */
+  meet(key: number): void {
+    if (this.computed === 0) this.isMixed = false;
+    else if (key !== this.adapterKey) this.isMixed = true;
+    this.adapterKey = key;
   }
 
   /** Give the pages back. The sequence cannot be used afterwards; freeing twice does nothing. */
