@@ -13,7 +13,7 @@ export function renderCommandLine({ buildProgram, EXAMPLES }) {
     'Made by `node scripts/docs.mjs` from `src/cli/program.ts`; do not edit.',
     '',
     'Data goes to stdout, progress and remarks to stderr. Exit codes: 0 done, 1 error, 2 a command line that cannot be understood,',
-    '130 interrupted. Settings of generation are flags under their own names; hyphens are accepted for underscores.',
+    '100 a metric below what `eval --min` asks, 130 interrupted. Settings of generation are flags under their own names; hyphens are accepted for underscores.',
     'From a checkout, `npm start --` stands for `inkstone`.',
   ];
   for (const command of buildProgram().commands) {

@@ -54,9 +54,9 @@ describe('paired tests', () => {
     const bits = (shift: number) => Array.from({ length: 40 }, (_, i): Measure => [(i % 7) + shift, 10 + (i % 3)]);
     const [row] = compareRuns(result('bits_per_byte', bits(1)), result('bits_per_byte', bits(0.5)));
     expect(row).toMatchObject({ test: 'paired bootstrap', verdict: 'second is better' });
-    const total = (shift: number) =>
-      bits(shift).reduce((sum, one) => sum + (one as [number, number])[0], 0) /
-      bits(shift).reduce((sum, one) => sum + (one as [number, number])[1], 0);
+    const sum = (shift: number, part: 0 | 1) =>
+      bits(shift).reduce((total: number, one) => total + (one as readonly [number, number])[part], 0);
+    const total = (shift: number) => sum(shift, 0) / sum(shift, 1);
     expect(row.difference).toBeCloseTo(total(0.5) - total(1), 12);
     expect(row.low).toBeLessThanOrEqual(row.difference);
     expect(row.high).toBeGreaterThanOrEqual(row.difference);

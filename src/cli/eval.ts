@@ -6,6 +6,7 @@ import { builtinNames } from '../evaluation/builtin.ts';
 import { engineModel } from '../evaluation/engine_model.ts';
 import { type EvaluationEvent, evaluate } from '../evaluation/evaluate.ts';
 import { metricInfo } from '../evaluation/metrics.ts';
+import { serverModel } from '../evaluation/server_model.ts';
 import type { EvaluationResult, LanguageModel, Task, TaskGroup } from '../evaluation/types.ts';
 import { openTask } from '../node/eval_data.ts';
 import { evaluationFiles, readEvaluation, saveResult, writeEvaluation } from '../node/eval_files.ts';
@@ -25,6 +26,11 @@ export interface EvalFlags extends ModelFlags {
   readonly limit?: number;
   readonly seed?: number;
   readonly chat?: boolean;
+  readonly baseUrl?: string;
+  readonly apiModel?: string;
+  readonly apiKeyEnv?: string;
+  readonly apiPrefix?: string;
+  readonly concurrency?: number;
   readonly samples?: boolean;
   readonly min?: readonly string[];
   readonly out?: string;
@@ -45,6 +51,8 @@ export async function evalCommand(what: readonly string[], flags: EvalFlags): Pr
   // Data that is missing is told before a model is opened.
   for (const task of tasks.flatMap((one) => ('tasks' in one ? one.tasks : [one])))
     await task.documents(task.definition.dataset.split);
+  const server = serverFromFlags(flags);
+  if (server) return run(server, tasks, floors, signal, flags);
   const model = await openFromFlags(flags, signal);
   try {
     const name = basename(model.name);
@@ -52,6 +60,22 @@ export async function evalCommand(what: readonly string[], flags: EvalFlags): Pr
   } finally {
     await model.close();
   }
+}
+
+/** The model behind --base-url, if there is one. */
+function serverFromFlags(flags: EvalFlags): LanguageModel | undefined {
+  const { baseUrl: url, apiModel, apiKeyEnv, apiPrefix: prefix, concurrency, chat } = flags;
+  if (url === undefined) {
+    const alone = { '--api-model': apiModel, '--api-key-env': apiKeyEnv, '--api-prefix': prefix };
+    const [flag] = Object.entries(alone).find(([, value]) => value !== undefined) ?? [];
+    if (flag) throw new UsageError(`${flag} goes with --base-url`);
+    return undefined;
+  }
+  if (flags.model !== undefined) throw new UsageError('--model and --base-url name two models: give one');
+  if (apiModel === undefined) throw new UsageError("--base-url needs --api-model NAME: the model's name there");
+  const key = process.env[apiKeyEnv ?? 'OPENAI_API_KEY'];
+  if (apiKeyEnv !== undefined && !key) throw new UsageError(`--api-key-env ${apiKeyEnv}: this variable is not set`);
+  return serverModel({ url, model: apiModel, key, prefix, concurrency, chat });
 }
 
 async function run(

@@ -6,6 +6,7 @@ export const EVAL_EXAMPLES: readonly string[] = [
   'inkstone eval --model ./my-model --tasks blimp,arithmetic --out results',
   'inkstone eval --tasks sst2 --shots 0,1,4,16 --limit 400 --data ./eval-data',
   'inkstone eval --tasks my-task.json --min my-task.acc=0.8',
+  'inkstone eval --base-url http://localhost:8000/v1 --api-model my-model --tasks gsm8k --limit 50 --data ./eval-data',
   'inkstone eval compare small.json large.json --out small-large.html',
   'inkstone eval --tasks perplexity --dataset perplexity=book.txt',
 ];
@@ -21,6 +22,14 @@ export function evalFlags(command: Command, modelFlags: (command: Command) => Co
     .addOption(new Option('--limit <n>', 'documents of each task at most').argParser(whole))
     .addOption(new Option('--seed <n>', 'of exemplars, rule-made tasks, bootstrap (default: 1234)').argParser(whole))
     .option('--chat', "put prompts that are answered through the model's chat template")
+    .option('--base-url <url>', 'ask a model behind an OpenAI-compatible address: http://localhost:8000/v1')
+    .option('--api-model <name>', "the model's name there")
+    .option('--api-key-env <name>', 'the variable that holds its key (default: OPENAI_API_KEY)')
+    .option(
+      '--api-prefix <text>',
+      'what stands before a text that has nothing before it, where the server adds nothing',
+    )
+    .addOption(new Option('--concurrency <n>', 'requests to it at once (default: 4)').argParser(positive))
     .option('--samples', 'keep prompts and answers in the files of --out')
     .addOption(new Option('--min <task.metric=value>', 'exit with 100 below it; may be repeated').argParser(collect))
     .option('--out <path>', 'a .json file or a folder for the result and its page; an interrupted run goes on there')
@@ -36,6 +45,12 @@ function whole(text: string): number {
   const value = Number(text);
   if (text.trim() !== '' && Number.isSafeInteger(value) && value >= 0) return value;
   throw new InvalidArgumentError('It has to be a whole number from 0 up.');
+}
+
+function positive(text: string): number {
+  const value = whole(text);
+  if (value > 0 && value <= 1000) return value;
+  throw new InvalidArgumentError('It has to be a whole number from 1 to 1000.');
 }
 
 function counts(text: string): number[] {
