@@ -106,6 +106,15 @@ describe.skipIf(fastest.missing)('several adapters in one engine', () => {
     expect(alone.get('small')).not.toEqual(alone.get(null));
   });
 
+  it('answer in one step as each alone in the fast precision too', async () => {
+    const config = { ...goldenConfig('llama'), max_position_embeddings: 256 };
+    const engine = new Engine(loadModel(goldenWeights('llama'), config, fastest.make(2)));
+    for (const [name, adapter] of Object.entries(adapters(engine))) await engine.addAdapter(name, adapter);
+    const names = ['dora', null, 'small', 'wide', 'small'];
+    const found = await logitsOf(engine, names);
+    for (const [i, name] of names.entries()) expect(found[i], `${name}`).toEqual((await logitsOf(engine, [name]))[0]);
+  });
+
   it.each(['small', 'wide', 'dora'] as const)('%s is nearly what it is when merged', async (name) => {
     const engine = open();
     const adapter = adapters(engine)[name];

@@ -14,6 +14,7 @@ import {
   weightSquares,
 } from '../models/index.ts';
 import type { AdapterSlots } from '../models/inference.ts';
+import { fromFloat32 } from '../weights/index.ts';
 import { Hash } from './fingerprint.ts';
 
 /** An adapter that is there. */
@@ -36,7 +37,11 @@ export class AdapterBank {
   private keys = 0;
   private made: { readonly slots: AdapterSlots; readonly buffers: ReadonlyMap<string, BackendBuffer> } | null = null;
 
-  constructor(private readonly model: Model) {}
+  /** @param dtype of the stacked matrices. */
+  constructor(
+    private readonly model: Model,
+    private readonly dtype: AdapterSlots['dtype'],
+  ) {}
 
   get names(): string[] {
     return [...this.loaded.keys()];
@@ -65,7 +70,13 @@ export class AdapterBank {
     let slot = this.loaded.get(name)?.slot ?? 1;
     while (taken.has(slot)) slot++;
     this.loaded.set(name, { slot, key: ++this.keys, sites: layout.sites, values, factors, print: null });
-    this.place(slot);
+    try {
+      this.place(slot);
+    } catch (error) {
+      // A value beyond float16: what stands in the slot is of no use.
+      this.loaded.delete(name);
+      throw error;
+    }
   }
 
   delete(name: string): void {
@@ -140,13 +151,14 @@ export class AdapterBank {
     }
     let count = 2;
     while (count <= most) count *= 2;
-    const slots: AdapterSlots = { count, rank, sites };
+    const slots: AdapterSlots = { count, rank, sites, dtype: this.dtype };
+    const width = this.dtype === 'f16' ? 2 : 4;
     const buffers = new Map<string, BackendBuffer>();
     const { backend } = this.model;
     for (const [name, { a, inputs, outputs, hasFactor }] of sites) {
       const A = `adapters.A.${a}`;
-      if (!buffers.has(A)) buffers.set(A, backend.allocate(4 * count * rank * inputs));
-      buffers.set(`adapters.B.${name}`, backend.allocate(4 * count * outputs * rank));
+      if (!buffers.has(A)) buffers.set(A, backend.allocate(width * count * rank * inputs));
+      buffers.set(`adapters.B.${name}`, backend.allocate(width * count * outputs * rank));
       if (!hasFactor) continue;
       const ones = new Float32Array(count * outputs).fill(1);
       buffers.set(`adapters.factor.${name}`, backend.adopt(bytesOf(ones)));
@@ -161,8 +173,10 @@ export class AdapterBank {
     const { backend } = this.model;
     const { rank } = slots;
     const one = [...this.loaded.values()].find((each) => each.slot === slot);
-    const put = (name: string, values: Float32Array) =>
-      backend.write(buffers.get(name)!, slot * values.byteLength, bytesOf(values));
+    const put = (name: string, values: Float32Array, dtype = this.dtype) => {
+      const bytes = fromFloat32(dtype, values);
+      backend.write(buffers.get(name)!, slot * bytes.byteLength, bytes);
+    };
     for (const [name, { a, inputs, outputs, hasFactor }] of slots.sites) {
       const site = one?.sites.get(name);
       const B = new Float32Array(outputs * rank);
@@ -176,7 +190,7 @@ export class AdapterBank {
       // Parts of a fused module share A: whichever of them an adapter has, it is the same.
       if (site || !one || ![...one.sites.values()].some((other) => other.a === a)) put(`adapters.A.${a}`, A);
       put(`adapters.B.${name}`, B);
-      if (hasFactor) put(`adapters.factor.${name}`, one?.factors.get(name) ?? new Float32Array(outputs).fill(1));
+      if (hasFactor) put(`adapters.factor.${name}`, one?.factors.get(name) ?? new Float32Array(outputs).fill(1), 'f32');
     }
   }
 

@@ -114,7 +114,7 @@ export class Engine {
     this.maxRows = Math.min(options.maxRows ?? 512, Math.max(this.context, 64));
     this.maxSequences = Math.min(options.maxSequences ?? 64, this.maxRows);
     this.prefixCache = options.prefixCache ?? true;
-    this.bank = new AdapterBank(model);
+    this.bank = new AdapterBank(model, this.precision === 'exact' ? 'f32' : 'f16');
     this.pagesPerSequence = Math.ceil(this.context / PAGE_SIZE);
     const cacheType = this.precision === 'exact' || backend.info.name !== 'native' ? 'f32' : 'f16';
     const pageCount = Math.ceil((options.cacheTokens ?? this.defaultCacheTokens(cacheType)) / PAGE_SIZE);

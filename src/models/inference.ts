@@ -43,6 +43,8 @@ export interface AdapterSlots {
   /** Slot 0, which changes nothing, too. */
   readonly count: number;
   readonly rank: number;
+  /** Of A and B. */
+  readonly dtype: 'f32' | 'f16';
   readonly sites: ReadonlyMap<
     string,
     { readonly a: string; readonly inputs: number; readonly outputs: number; readonly hasFactor: boolean }
@@ -111,13 +113,13 @@ export function inferencePlan(model: Model, shape: InferenceShape, extras: Infer
 }
 
 /** The decoder's maps with the adapter of each row: W x + B A x of its slot, and with DoRA that times the slot's factors. */
-function slottedMaps({ count, rank, sites }: AdapterSlots, N: DimVar): DecoderMaps {
+function slottedMaps({ count, rank, dtype, sites }: AdapterSlots, N: DimVar): DecoderMaps {
   const slots = f.input('adapters', 'i32', [N, 1]);
   const inner = new Map<string, { readonly x: Tensor; readonly h: Tensor }>();
   const throughA = (a: string, inputs: number, x: Tensor): Tensor => {
     let known = inner.get(a);
     if (known?.x !== x) {
-      const A = f.parameter(`adapters.A.${a}`, 'f32', [count, rank, inputs]);
+      const A = f.parameter(`adapters.A.${a}`, dtype, [count, rank, inputs]);
       known = { x, h: f.expertMatmul(x, A, slots, true) }; // (N, 1, r)
       inner.set(a, known);
     }
@@ -128,7 +130,7 @@ function slottedMaps({ count, rank, sites }: AdapterSlots, N: DimVar): DecoderMa
       const site = sites.get(name);
       if (!site) return f.linear(x, weight, bias);
       const { a, inputs, outputs, hasFactor } = site;
-      const B = f.parameter(`adapters.B.${name}`, 'f32', [count, outputs, rank]);
+      const B = f.parameter(`adapters.B.${name}`, dtype, [count, outputs, rank]);
       const change = f.reshape(f.expertMatmul(throughA(a, inputs, x), B, slots, true), [N, outputs]);
       if (!hasFactor) return f.add(f.linear(x, weight, bias), change);
       const factors = f.parameter(`adapters.factor.${name}`, 'f32', [count, outputs]);
