@@ -42,10 +42,12 @@ const BELOW = 100;
 
 export async function evalCommand(what: readonly string[], flags: EvalFlags): Promise<void> {
   if (what[0] === 'compare') return (await import('./eval_compare.ts')).compareCommand(what.slice(1), flags);
-  if (what.length > 0) throw new UsageError(`"${what[0]}": there is nothing of this name to do`);
+  const isSearch = what[0] === 'contamination';
+  if (what.length > 0 && !isSearch) throw new UsageError(`"${what[0]}": there is nothing of this name to do`);
   if (flags.tasks === undefined) throw new UsageError('the tasks are missing: give --tasks lambada,blimp');
   if (flags.tasks === 'list') return write(`${builtinNames.join('\n')}\n`);
   const tasks = tasksOf(flags);
+  if (isSearch) return (await import('./eval_contamination.ts')).contaminationCommand(what.slice(1), tasks, flags);
   const floors = (flags.min ?? []).map(floorOf);
   const signal = interruptSignal();
   // Data that is missing is told before a model is opened.

@@ -8,13 +8,14 @@ export const EVAL_EXAMPLES: readonly string[] = [
   'inkstone eval --tasks my-task.json --min my-task.acc=0.8',
   'inkstone eval --base-url http://localhost:8000/v1 --api-model my-model --tasks gsm8k --limit 50 --data ./eval-data',
   'inkstone eval compare small.json large.json --out small-large.html',
+  'inkstone eval contamination corpus/*.txt --tasks lambada,gsm8k --data ./eval-data',
   'inkstone eval --tasks perplexity --dataset perplexity=book.txt',
 ];
 
 /** @param modelFlags adds the flags of every verb that opens a model. */
 export function evalFlags(command: Command, modelFlags: (command: Command) => Command): Command {
   command
-    .argument('[what...]', 'nothing, to evaluate; or: compare A.json B.json')
+    .argument('[what...]', 'nothing, to evaluate; or: compare A.json B.json; or: contamination FILE…')
     .option('--tasks <list>', 'names or .json files with commas between them; `--tasks list` prints the names')
     .option('--data <folder>', 'where the files of tasks are (default: $INKSTONE_DATA)')
     .addOption(new Option('--dataset <task=file>', 'a file or glob for a task; may be repeated').argParser(collect))
