@@ -18,6 +18,7 @@ export type { Prompt } from './generation/prompt.ts';
 export type { Sequence } from './generation/sequence.ts';
 export { type SettingSpec, settingTable } from './generation/settings.ts';
 export type { FinishReason, GenerationSettings } from './generation/types.ts';
+export { openAdapter, saveAdapter } from './node/adapters.ts';
 export { listModels, resolveModel } from './node/models.ts';
 export { type OpenModel, type OpenModelOptions, openModel } from './node/open_model.ts';
 export type { RunSettings, TrainOptions } from './node/train.ts';
