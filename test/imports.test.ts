@@ -32,7 +32,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   hub: [],
   prompts: [],
   models: ['backends', 'tensor', 'weights', 'tokenizers'],
-  generation: ['models', 'backends', 'tensor', 'tokenizers', 'prompts'],
+  generation: ['models', 'backends', 'tensor', 'tokenizers', 'prompts', 'weights'],
   training: ['models', 'backends', 'tensor', 'tokenizers', 'weights', 'prompts'],
   experiments: ['generation', 'models', 'tokenizers', 'prompts'],
   evaluation: ['experiments', 'generation', 'models', 'tokenizers', 'prompts', 'backends', 'tensor'],
