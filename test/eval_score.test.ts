@@ -57,6 +57,30 @@ describe('scores of ids', () => {
     for (const [i, one] of requests.entries()) expect((await scoreIds(engine, [one]))[0]).toEqual(together[i]);
   });
 
+  it('fit into a small cache, with long beginnings that are shared', async () => {
+    const small = goldenModel('llama', { cacheTokens: 256 }).engine;
+    const long = fc
+      .array(fc.record({ cut: fc.nat(60), tail: fc.array(fc.nat(2), { minLength: 2, maxLength: 30 }) }), {
+        minLength: 1,
+        maxLength: 40,
+      })
+      .map((list) =>
+        list.map(({ cut, tail }): ScoredIds => {
+          const stem = Array.from({ length: cut + 1 }, (_, i) => (i * 7) % 50);
+          return { context: [...stem, tail[0]], continuation: tail.slice(1), truncated: 0 };
+        }),
+      );
+    await fc.assert(
+      fc.asyncProperty(long, async (requests) => {
+        const free = small.freeTokens;
+        const scores = await scoreIds(small, requests);
+        expect(scores.length).toBe(requests.length);
+        expect(small.freeTokens).toBe(free);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
   it('a signal ends them between steps', async () => {
     const one: ScoredIds = { context: [1], continuation: [2], truncated: 0 };
     await expect(scoreIds(engine, [one], { signal: AbortSignal.abort() })).rejects.toThrow(InterruptedError);

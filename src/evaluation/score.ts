@@ -115,9 +115,10 @@ function batchEnd(engine: Engine, entries: readonly Entry[], from: number): numb
   let [rows, pages, to] = [0, 0, from];
   for (; to < entries.length; to++) {
     const { length } = entries[to].ids;
-    // A page for what a fork copies.
-    pages += Math.ceil(length / engine.pageSize) + 1;
-    rows += to > from ? length - shared(entries[to].ids, entries[to - 1].ids) : length;
+    const fresh = to > from ? length - shared(entries[to].ids, entries[to - 1].ids) : length;
+    // An entry adds two nodes at most, its own and the one where it parts from its neighbour; each copies a page and leaves one half full.
+    pages += Math.min(Math.ceil(length / engine.pageSize) + 1, Math.ceil(fresh / engine.pageSize) + 4);
+    rows += fresh;
     if (to > from && (rows > BATCH_ROWS || pages > room)) break;
   }
   return to;
