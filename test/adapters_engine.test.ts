@@ -1,5 +1,8 @@
 /** Adapters in an engine: golden logits, mixtures in one step to the bit, swapping, and the prefix cache that tells them apart. */
-import { describe, expect, it } from 'vitest';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
 import { scoreIds } from '../src/evaluation/score.ts';
 import { Engine } from '../src/generation/engine.ts';
 import { generateAll } from '../src/generation/generate.ts';
@@ -12,12 +15,16 @@ import {
   completeAdapterConfig,
   loadModel,
   mergeAdapter,
+  readConfig,
 } from '../src/models/index.ts';
+import { saveAdapter } from '../src/node/adapters.ts';
+import { openModel } from '../src/node/open_model.ts';
 import {
   goldenAdapter,
   goldenConfig,
   goldenJson,
   goldenModel,
+  goldenPath,
   goldenWeights,
   graphLogits,
   kinds,
@@ -214,5 +221,38 @@ describe.skipIf(fastest.missing)('several adapters in one engine', () => {
     const engine = open();
     const embedding = made(engine.model.config, { target_modules: ['embed_tokens'] }, 5);
     await expect(engine.addAdapter('e', embedding)).rejects.toThrow(/embedding.*merge/s);
+  });
+});
+
+describe("an adapter's folder", () => {
+  const root = mkdtempSync(join(tmpdir(), 'inkstone-adapters-'));
+  afterAll(() => rmSync(root, { recursive: true }));
+  const options = { backend: 'reference', precision: 'exact' } as const;
+  const save = (name: string, base: string | null) => {
+    const { config, ...rest } = goldenAdapter('llama');
+    const adapter = { ...rest, config: { ...config, base_model_name_or_path: base } };
+    saveAdapter(join(root, name), adapter, readConfig(goldenConfig('llama')));
+    return join(root, name);
+  };
+
+  it('opens as the model that it names, which answers by the adapter', async () => {
+    const model = await openModel(save('whole', goldenPath('training/llama/init')), options);
+    const plain = new Engine(goldenModel('llama', reference.make()), { precision: 'exact' });
+    await plain.addAdapter('golden', goldenAdapter('llama'));
+    const other = { engine: plain, tokenizer: null, chatTemplate: null, generationConfig: {} };
+    const settings = { max_new_tokens: 5, do_sample: false, eos_token_id: [] };
+    const [found] = await generateAll(model, ids, settings);
+    const [wanted] = await generateAll(other, ids, settings, { adapter: 'golden' });
+    expect([found.ids, found.fingerprint]).toEqual([wanted.ids, wanted.fingerprint]);
+    const [bare] = await generateAll(model, ids, settings, { adapter: null });
+    expect(bare.fingerprint).not.toBe(found.fingerprint);
+    expect(await model.engine.logits(ids, { adapter: model.adapter })).toEqual(
+      await plain.logits(ids, { adapter: 'golden' }),
+    );
+    await model.close();
+  });
+
+  it('is refused where it names none', async () => {
+    await expect(openModel(save('nameless', null), options)).rejects.toThrow(/which model it is for.*--adapter/s);
   });
 });
